@@ -1,0 +1,1 @@
+"""The database: how it is opened, and every table in its newest shape."""

@@ -1,0 +1,176 @@
+"""From a URL or a path to an open database, and every pragma that is set on one.
+
+A reader never creates, recovers or locks the file for writing where SQLite lets it do without.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+if TYPE_CHECKING:
+    from peewee import SqliteDatabase
+
+# STRICT, DROP COLUMN and the table list pragma: nothing older can keep what a rebuild must keep.
+OLDEST_SQLITE = (3, 37, 0)
+WAL_HEADER = b"\x02\x02"  # bytes 18 and 19 of the file, https://www.sqlite.org/fileformat.html
+
+
+class UnusableDatabase(Exception):
+    """The database can't be opened as it is; says why and what to do, in one line."""
+
+    def __init__(self, where: str | Path, why: str, remedy: str) -> None:
+        super().__init__(f"'{where}' {why}; {remedy}")
+        self.where, self.why, self.remedy = str(where), why, remedy
+
+
+@dataclass(frozen=True)
+class SqliteFile:
+    """An SQLite file that may not exist yet."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A read-only connection, or None while there is no file.
+
+        Takes no write lock and changes no byte, except that SQLite first has to undo what a killed
+        process left in a hot journal.  Raises UnusableDatabase.
+        """
+        self.check()
+        if not self.path.exists():
+            yield None
+            return
+        connection = self._open_for_reading()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def database(self, *, foreign_keys: bool, timeout: float = 5.0) -> SqliteDatabase:
+        """An unconnected Peewee database in autocommit; ``timeout`` is SQLite's, in seconds."""
+        from peewee import SqliteDatabase
+
+        self.check()
+        pragmas = {"foreign_keys": int(foreign_keys)}
+        return SqliteDatabase(str(self.path), pragmas=pragmas, timeout=timeout)
+
+    def check(self) -> None:
+        """Raise UnusableDatabase when no database can be here."""
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            oldest = ".".join(map(str, OLDEST_SQLITE))
+            raise UnusableDatabase(
+                self.path,
+                f"needs SQLite {oldest} or newer, and this Python has {sqlite3.sqlite_version}",
+                "use a newer Python",
+            )
+        if self.path.is_dir():
+            raise UnusableDatabase(self.path, "is a directory", "name the file in it")
+        if not self.path.parent.is_dir():
+            raise UnusableDatabase(
+                self.path,
+                f"can't be there: the folder '{self.path.parent}' does not exist",
+                "create the folder, or name another file",
+            )
+
+    def _open_for_reading(self) -> sqlite3.Connection:
+        try:
+            return self._probe("mode=ro")
+        except sqlite3.OperationalError as refused:
+            # A hot journal, or a write-ahead log without its index, has to be recovered by a
+            # connection that may write; without permission to write, a log-less WAL database
+            # can be read as a file that nobody changes.
+            modes = ["mode=rw"] if os.access(self.path, os.W_OK) else []
+            log = self.path.with_name(self.path.name + "-wal")
+            if self._is_wal() and not (log.exists() and log.stat().st_size):
+                modes.append("mode=ro&immutable=1")
+            for mode in modes:
+                try:
+                    return self._probe(mode)
+                except sqlite3.OperationalError:
+                    continue
+            raise self._unreadable(refused) from refused
+
+    def _probe(self, mode: str) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self.path.absolute()))}?{mode}"
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlite3.OperationalError:
+            connection.close()
+            raise
+        except sqlite3.DatabaseError as exc:
+            connection.close()
+            raise self._unreadable(exc) from exc
+        return connection
+
+    def _is_wal(self) -> bool:
+        try:
+            with self.path.open("rb") as file:
+                return file.read(20)[18:] == WAL_HEADER
+        except OSError:
+            return False
+
+    def _unreadable(self, exc: sqlite3.Error) -> UnusableDatabase:
+        if "not a database" in str(exc):
+            why, remedy = "is not an SQLite database", "name another file; this one was not touched"
+        elif not os.access(self.path, os.R_OK):
+            why, remedy = "may not be read by this user", "check its owner and mode"
+        else:
+            why = f"can't be read: {exc}"
+            remedy = "check the owner and mode of the file, its folder and its -wal and -shm files"
+        return UnusableDatabase(self.path, why, remedy)
+
+
+def locate(location: str) -> SqliteFile:
+    """The SQLite file that a URL (``sqlite:///relative``, ``sqlite:////absolute``) or path names.
+
+    Looks at nothing on disk.  Raises UnusableDatabase for any other scheme and for a database in
+    memory, which would be gone with the process.
+    """
+    scheme, separator, rest = location.partition("://")
+    if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        if scheme.lower() != "sqlite":
+            raise UnusableDatabase(
+                f"{scheme}://…",  # the rest may hold a password
+                "names a kind of database that is not supported",
+                "give a path, or sqlite:///relative/path or sqlite:////absolute/path",
+            )
+        if not rest.startswith("/"):
+            raise UnusableDatabase(
+                location, "names a host", "SQLite has none: write sqlite:///relative/path"
+            )
+        location = unquote(rest[1:])
+    if location in ("", ":memory:"):
+        raise UnusableDatabase(
+            location or "sqlite://", "names no file", "give the path of the database file"
+        )
+    return SqliteFile(Path(location).expanduser())
+
+
+def shared_memory(name: str) -> SqliteDatabase:
+    """A database in memory that every thread of this process sees, and that ends with it.
+
+    ``:memory:`` would be another database for each connection, and Peewee keeps a connection per
+    thread.  SQLite's memdb file system shares one by name (https://www.sqlite.org/src/doc/trunk/
+    src/memdb.c) with the locks and the busy timeout of a file; it lives as long as any connection,
+    so one is kept open beside those of the threads.
+    """
+    from peewee import SqliteDatabase
+
+    class SharedMemoryDatabase(SqliteDatabase):
+        def __init__(self, uri: str) -> None:
+            super().__init__(uri, uri=True, pragmas={"foreign_keys": 1})
+            self.anchor = sqlite3.connect(uri, uri=True, check_same_thread=False)
+
+    return SharedMemoryDatabase(f"file:/{quote(name)}?vfs=memdb")
