@@ -1,0 +1,135 @@
+"""Every error that the engine raises; each says what is the case and what to do.
+
+MigrationError
+├── UnknownMigration      a name that is not listed
+├── UnusableMigration     a file that can't be loaded, or has no up() or down()
+├── InconsistentHistory   files, list and history contradict each other
+│   ├── MissingMigration      listed, and there is no such file
+│   ├── ChangedMigration      edited after it was applied
+│   ├── AheadDatabase         applied, and not listed: the database is newer than the code
+│   └── OutOfOrder            the list's order contradicts the order in the history
+├── DatabaseLocked        another process keeps the write lock
+├── DatabaseFailed        SQLite could not: disk, permissions, damage
+├── Refused               an operation that can't be done without losing something
+│   └── InMemoryTable         a table that is not in the database file
+├── MigrationFailed       an exception inside of a migration
+└── BrokenPromise         a migration did what its steps don't say; found before COMMIT
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class MigrationError(Exception):
+    """Nothing was changed; the message is one line."""
+
+
+class UnknownMigration(MigrationError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(f"no migration is named '{name}'; {_choices(name, known)}")
+
+
+class UnusableMigration(MigrationError):
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"'{name}' can't be run: {why}")
+
+
+class InconsistentHistory(MigrationError):
+    """Files, list and history contradict each other."""
+
+
+class MissingMigration(InconsistentHistory):
+    def __init__(self, name: str, path: Path, applied_at: str | None) -> None:
+        self.name, self.path, self.applied_at = name, path, applied_at
+        since = f", and was applied on {applied_at}" if applied_at else ""
+        super().__init__(
+            f"'{name}' is listed{since}, but its file '{path}' is missing; restore the file"
+        )
+
+
+class ChangedMigration(InconsistentHistory):
+    def __init__(self, name: str, path: Path, applied_at: str) -> None:
+        self.name, self.path, self.applied_at = name, path, applied_at
+        super().__init__(
+            f"'{name}' was edited after it was applied on {applied_at}; restore the file "
+            f"'{path}', and put the change into a new migration"
+        )
+
+
+class AheadDatabase(InconsistentHistory):
+    def __init__(self, unlisted: Sequence[tuple[str, str]]) -> None:
+        self.unlisted = tuple(unlisted)
+        names = ", ".join(f"'{name}' (applied on {at})" for name, at in unlisted)
+        super().__init__(
+            f"the database is ahead of this code: {names} is not listed; update the code, or "
+            "restore a backup from before"
+        )
+
+
+class OutOfOrder(InconsistentHistory):
+    def __init__(self, name: str, after: str, applied_at: str, pending: bool) -> None:
+        self.name, self.after, self.applied_at, self.pending = name, after, applied_at, pending
+        if pending:
+            text = (
+                f"'{name}' is pending, but listed before '{after}', which was applied on "
+                f"{applied_at}; move '{name}' to the end of the list"
+            )
+        else:
+            text = (
+                f"'{name}' is listed before '{after}', but was applied after it, on {applied_at}; "
+                "put the list back into the order of the history"
+            )
+        super().__init__(text)
+
+
+class DatabaseLocked(MigrationError):
+    def __init__(self, where: str, waited: float, holders: Sequence[str]) -> None:
+        self.where, self.waited, self.holders = where, waited, tuple(holders)
+        by = f" by {', '.join(holders)}" if holders else ""
+        super().__init__(
+            f"database is locked{by}: '{where}' stayed so for {waited:g} s; stop that process or "
+            "wait longer with --wait SECONDS"
+        )
+
+
+class DatabaseFailed(MigrationError):
+    def __init__(self, where: str, cause: str, remedy: str) -> None:
+        self.where, self.cause = where, cause
+        super().__init__(f"'{where}': {cause}; nothing was changed; {remedy}")
+
+
+class Refused(MigrationError):
+    """An operation that can't be done without losing something; names what stands in the way."""
+
+
+class InMemoryTable(Refused):
+    def __init__(self, table: str, model: str) -> None:
+        self.table, self.model = table, model
+        super().__init__(
+            f"'{table}' lives in memory only, and no migration can reach it; change the model "
+            f"{model} instead and restart the server"
+        )
+
+
+class MigrationFailed(MigrationError):
+    def __init__(self, name: str, direction: str, cause: str, where: str) -> None:
+        self.name, self.direction, self.cause, self.where = name, direction, cause, where
+        super().__init__(f"{direction} of '{name}' failed, nothing was changed: {cause}{where}")
+
+
+class BrokenPromise(MigrationError):
+    def __init__(self, findings: Sequence[str]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(f"rolled back, nothing was changed: {'; '.join(findings)}")
+
+
+def _choices(name: str, known: Sequence[str]) -> str:
+    from difflib import get_close_matches
+
+    if near := get_close_matches(name, known, n=1):
+        return f"did you mean '{near[0]}'?"
+    return f"there are {', '.join(known)}" if known else "none is listed"
