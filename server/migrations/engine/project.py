@@ -1,0 +1,54 @@
+"""What an application tells the engine about itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from server.migrations.engine.errors import UnusableMigration
+
+if TYPE_CHECKING:
+    from peewee import Model, SqliteDatabase
+
+
+@dataclass(frozen=True)
+class Models:
+    """The tables as the application declares them, on the database and in memory."""
+
+    persistent: Sequence[type[Model]]
+    in_memory: Sequence[type[Model]]
+
+
+@dataclass(frozen=True)
+class Project:
+    """``listed`` in the order in which they run; ``models`` is called only when something runs."""
+
+    directory: Path
+    listed: Sequence[str]
+    excluded: Mapping[str, str]
+    models: Callable[[], Models]
+    version: str
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for name in self.listed:
+            if name in self.excluded:
+                raise UnusableMigration(name, f"it is excluded: {self.excluded[name]}")
+            if name in seen:
+                raise UnusableMigration(name, "it is listed twice")
+            seen.add(name)
+
+
+class DatabaseFile(Protocol):
+    """How the application opens its database, see server.db.connection.SqliteFile."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def reading(self) -> AbstractContextManager[sqlite3.Connection | None]: ...
+
+    def database(self, *, foreign_keys: bool, timeout: float) -> SqliteDatabase: ...
