@@ -1,0 +1,87 @@
+"""What one migration did, step by step, with the SQL of each step.
+
+Every statement that Peewee sends goes through here, so none is missing from the record.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from peewee import Database
+
+READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
+
+Before = Callable[[str, Sequence[Any]], set[str]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """``action`` is create, add, drop, rename, alter, rebuild, fill, run, or skip with the reason
+    in ``note``; ``statements`` is the SQL that it took, without the values bound to it."""
+
+    action: str
+    subject: str
+    note: str = ""
+    statements: tuple[str, ...] = ()
+
+
+class Record:
+    """The steps so far; ``last_statement`` is the one that an error came from or after."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.made: set[str] = set()
+        self.last_statement = ""
+        self._unclaimed: list[str] = []
+
+    @contextmanager
+    def listening(self, database: Database, before: Before) -> Iterator[None]:
+        """Note each statement of ``database``; ``before`` sees it first and says what it makes."""
+        execute_sql: Callable[..., Any] = database.execute_sql
+
+        def noting(sql: str, params: Any = None) -> Any:
+            if READS.match(sql):
+                return execute_sql(sql, params)
+            self.made |= before(sql, params or ())
+            self.last_statement = sql
+            cursor = execute_sql(sql, params)
+            self._unclaimed.append(sql)
+            return cursor
+
+        # Peewee sends everything through this one method, and looks it up on the instance.
+        database.execute_sql = noting  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            del database.execute_sql
+
+    @contextmanager
+    def step(self, action: str, subject: str, note: str = "") -> Iterator[None]:
+        """One step that takes the statements sent inside of the block."""
+        self.claim_raw()
+        yield
+        self.steps.append(Step(action, subject, note, tuple(self._unclaimed)))
+        self._unclaimed.clear()
+
+    def note(self, action: str, subject: str, note: str) -> None:
+        """A step that takes no statement, or takes it later."""
+        self.claim_raw()
+        self.steps.append(Step(action, subject, note))
+
+    def skip(self, subject: str, why: str) -> None:
+        self.note("skip", subject, why)
+
+    def claim_raw(self) -> None:
+        """A step for each statement that the migration sent past the migrator."""
+        for sql in self._unclaimed:
+            self.steps.append(Step("run", summary(sql), statements=(sql,)))
+        self._unclaimed.clear()
+
+
+def summary(sql: str, width: int = 60) -> str:
+    line = " ".join(sql.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
