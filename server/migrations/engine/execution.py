@@ -1,0 +1,90 @@
+"""Run migrations on an open transaction and say what they did.
+
+Used on the database and on its clone alike, so that a forecast is the run itself, without rows.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from peewee import OperationalError, SqliteDatabase
+
+from server.migrations.engine import history
+from server.migrations.engine.errors import BrokenPromise, MigrationError, MigrationFailed
+from server.migrations.engine.operations import GuardedMigrator
+from server.migrations.engine.record import Record, Step, summary
+from server.migrations.engine.scripts import Script
+from server.migrations.engine.watch import Watch
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one migration did; ``made`` is what it created, see history.Entry."""
+
+    name: str
+    direction: str
+    checksum: str
+    duration_ms: int
+    steps: tuple[Step, ...]
+    made: frozenset[str]
+
+
+def run_script(
+    database: SqliteDatabase,
+    script: Script,
+    direction: str,
+    watch: Watch,
+    made: Collection[str] | None,
+) -> Outcome:
+    """Run one direction of one migration.
+
+    Raises MigrationFailed with the statement, BrokenPromise when rows of a table vanished or
+    appeared that no step names, and what the verbs refuse.  Neither commits nor rolls back.
+    """
+    function = script.function(direction)
+    record = Record()
+    migrator = GuardedMigrator(database, record, watch, made)
+    started = time.perf_counter()
+    with watch.migration(script.name):
+        for kind, _, name in (item.partition(" ") for item in made or ()):
+            watch.name((kind, name))
+        try:
+            with record.listening(database, watch.before):
+                function(migrator, database)
+                migrator.settle()
+        except MigrationError:
+            raise
+        except OperationalError as exc:
+            if str(exc) == "interrupted":  # a signal came while SQLite was at work
+                raise KeyboardInterrupt from exc
+            raise _failed(script, direction, record, exc) from exc
+        except Exception as exc:
+            raise _failed(script, direction, record, exc) from exc
+    record.claim_raw()
+    if findings := watch.lost_rows():
+        raise BrokenPromise(findings)
+    return Outcome(
+        script.name,
+        direction,
+        script.checksum or "",
+        round((time.perf_counter() - started) * 1000),
+        tuple(record.steps),
+        frozenset(record.made if direction == history.UP else ()),
+    )
+
+
+def _failed(script: Script, direction: str, record: Record, exc: Exception) -> MigrationFailed:
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(exc.__traceback__)
+        if Path(frame.filename) == script.path
+    ]
+    where = f" (line {lines[-1]} of {script.path.name})" if lines else ""
+    if record.last_statement:
+        where += f"; the last statement was: {summary(record.last_statement, 200)}"
+    cause = str(exc) if isinstance(exc, OperationalError) else f"{type(exc).__name__}: {exc}"
+    return MigrationFailed(script.name, direction, cause, where)

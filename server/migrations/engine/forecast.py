@@ -1,0 +1,76 @@
+"""The same run on a clone of the schema in memory: what would happen, without touching anything.
+
+The clone has no rows, so that what depends on rows is not foreseen.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from peewee import SqliteDatabase
+
+from server.migrations.engine import introspection
+from server.migrations.engine.errors import MigrationFailed
+from server.migrations.engine.execution import Outcome, run_script
+from server.migrations.engine.introspection import Execute
+from server.migrations.engine.scripts import Script
+from server.migrations.engine.watch import Watch
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """``findings`` are the promises that would be broken; ``unforeseen`` says where and why it
+    ended early: a migration may need rows to go on."""
+
+    outcomes: tuple[Outcome, ...]
+    findings: tuple[str, ...] = ()
+    unforeseen: str | None = None
+
+
+def forecast(
+    read: Execute | None,
+    scripts: Iterable[Script],
+    direction: str,
+    in_memory: Mapping[str, str],
+    made: Callable[[Script], Collection[str] | None],
+) -> Forecast:
+    """Run the scripts on a clone of what ``read`` sees (None: an empty database).
+
+    Raises what the verbs refuse, for the schema alone is reason enough.
+    """
+    database = SqliteDatabase(":memory:", pragmas={"foreign_keys": 0})
+    database.connect()
+    try:
+        if read is not None:
+            clone_schema(read, database.connection())
+        outcomes: list[Outcome] = []
+        watch = Watch(database.connection(), in_memory)
+        with database.transaction():
+            for script in scripts:
+                try:
+                    outcomes.append(run_script(database, script, direction, watch, made(script)))
+                except MigrationFailed as exc:
+                    return Forecast(tuple(outcomes), unforeseen=str(exc))
+        return Forecast(tuple(outcomes), tuple(watch.lost_objects()))
+    finally:
+        database.close()
+
+
+def clone_schema(read: Execute, clone: sqlite3.Connection) -> None:
+    """Make every table, index, view and trigger anew, empty, in the clone.
+
+    Left out is what can't exist without its extension, and so can't be changed here either.
+    """
+    shadows = {
+        row[1] for row in read("PRAGMA table_list") if row[2] == "shadow"
+    }  # tables that a virtual table makes by itself
+    rank = {"table": 0, "view": 1, "index": 2, "trigger": 3}
+    for item in sorted(introspection.objects(read), key=lambda o: rank[o.kind]):
+        if item.sql is None or item.name in shadows or item.table in shadows:
+            continue
+        try:
+            clone.execute(item.sql)
+        except sqlite3.OperationalError:
+            continue

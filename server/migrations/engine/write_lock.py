@@ -1,0 +1,176 @@
+"""One transaction with SQLite's write lock as its lock: nothing else to take or to clean up.
+
+Polls instead of sleeping in SQLite's busy handler, so that a signal ends the wait at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from peewee import DatabaseError, SqliteDatabase
+
+from server.migrations.engine.errors import DatabaseFailed, DatabaseLocked, Refused
+
+POLL = 0.05  # seconds
+PATIENCE = 1.0  # seconds of waiting before it is worth a word
+OnWait = Callable[[list[str]], None]
+
+
+@contextmanager
+def transaction(
+    database: SqliteDatabase,
+    path: Path,
+    wait: float,
+    on_wait: OnWait,
+    on_commit: Callable[[], None],
+) -> Iterator[None]:
+    """Connect, take the write lock, run the block, commit and close; on any exception roll back.
+
+    ``wait``: seconds for the lock; ``on_wait`` is called once, with the holders, when it takes
+    long; ``on_commit`` before a signal can come through again.
+
+    The connection has foreign keys off: SQLite ignores that pragma inside a transaction, and with
+    keys on a rebuild would fire ON DELETE CASCADE.  Peewee's own ``atomic()`` in the block is a
+    savepoint.  Raises DatabaseLocked and DatabaseFailed.
+    """
+    if not os.access(path.parent, os.W_OK):
+        raise DatabaseFailed(
+            str(path),
+            f"the folder '{path.parent}' may not be written by this user",
+            "SQLite makes its journal there: check owner and mode of the folder",
+        )
+    try:
+        database.connect()
+        connection = database.connection()
+        try:
+            if connection.execute("PRAGMA foreign_keys").fetchone()[0]:
+                raise Refused("foreign keys are on, and SQLite did not let them be turned off")
+            # Python handles a signal between two bytecodes: this gives it some inside of a long
+            # statement.  SQLite calls it every so many steps of its virtual machine.
+            connection.set_progress_handler(_let_signals_in, 10_000)
+            _execute_when_free(connection, "BEGIN IMMEDIATE", path, wait, on_wait)
+            with _rolled_back_on_error(database, connection):
+                yield
+                with _uninterrupted():
+                    _execute_when_free(connection, "COMMIT", path, wait, on_wait)
+                    on_commit()
+        finally:
+            database.close()
+    except (sqlite3.Error, DatabaseError) as exc:
+        raise DatabaseFailed(str(path), str(exc), _remedy(str(exc))) from exc
+
+
+@contextmanager
+def _rolled_back_on_error(
+    database: SqliteDatabase, connection: sqlite3.Connection
+) -> Iterator[None]:
+    database.push_transaction(database.transaction())
+    try:
+        yield
+    except BaseException:
+        # On a full disk SQLite has ended the transaction itself; "cannot rollback" would then
+        # take the place of the cause.
+        if connection.in_transaction:
+            connection.set_progress_handler(None, 0)
+            connection.execute("ROLLBACK")
+        raise
+    finally:
+        database.pop_transaction()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A signal in here is ignored: the run is as good as done, and must not say otherwise."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [(n, signal.signal(n, signal.SIG_IGN)) for n in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _let_signals_in() -> int:
+    return 0
+
+
+REMEDIES = {
+    "readonly": "check owner and mode of the file, and whether its disk is mounted read-only",
+    "full": "free some space on the disk",
+    "unable to open": "check owner and mode of the file and its folder",
+    "malformed": "the file is damaged: restore a backup",
+    "not a database": "name another file",
+    "I/O": "check the disk",
+}
+
+
+def _remedy(message: str) -> str:
+    found = [remedy for words, remedy in REMEDIES.items() if words in message]
+    return found[0] if found else "see -v for the traceback"
+
+
+def _execute_when_free(
+    connection: sqlite3.Connection, sql: str, path: Path, wait: float, on_wait: OnWait
+) -> None:
+    """BEGIN IMMEDIATE or COMMIT as soon as SQLite lets it.  Raises DatabaseLocked."""
+    started = time.monotonic()
+    told = False
+    while True:
+        try:
+            connection.execute(sql)
+            return
+        except sqlite3.OperationalError as exc:
+            if "locked" not in str(exc):
+                raise
+            waited = time.monotonic() - started
+            if waited >= wait:
+                raise DatabaseLocked(str(path), wait, holders(path)) from exc
+            if waited >= PATIENCE and not told:
+                on_wait(holders(path))
+                told = True
+        time.sleep(min(POLL, max(0.0, wait - waited)))
+
+
+def holders(path: Path) -> list[str]:
+    """Other processes with a lock on the database or its -shm file, as ``process 42 (python …)``.
+
+    Read from /proc/locks; empty where the system does not tell.
+    """
+    try:
+        inodes = {
+            (os.major(s.st_dev), os.minor(s.st_dev), s.st_ino)
+            for s in (p.stat() for p in (path, Path(f"{path}-shm")) if p.exists())
+        }
+        lines = Path("/proc/locks").read_text().splitlines()
+    except OSError:
+        return []
+    found = set()
+    for line in lines:
+        fields = line.split()
+        # 1: POSIX  ADVISORY  WRITE 3568 fd:00:2531452 0 EOF; a waiting one has -> after its number
+        if len(fields) < 8 or "WRITE" not in fields:
+            continue
+        at = fields.index("WRITE")
+        major, minor, inode = fields[at + 2].split(":")
+        if (int(major, 16), int(minor, 16), int(inode)) in inodes:
+            found.add(int(fields[at + 1]))
+    return [_describe(pid) for pid in sorted(found - {os.getpid()})]
+
+
+def _describe(pid: int) -> str:
+    if pid <= 0:
+        return "a process of another container"
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except OSError:
+        command = ""
+    return f"process {pid} ({command[:60]})" if command else f"process {pid}"
