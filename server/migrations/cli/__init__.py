@@ -1,0 +1,1 @@
+"""The command line of the migrations: what a person types and sees."""

@@ -1,0 +1,126 @@
+"""The edge of the command line: options that every command has, output, errors, signals.
+
+Facts go to stdout, trouble to stderr, one line each; a traceback only with -v.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from server import settings
+from server.db.connection import UnusableDatabase, locate
+from server.migrations.engine.errors import BrokenPromise, MigrationError
+from server.migrations.engine.project import Project
+from server.migrations.engine.runner import Runner
+
+COULD_NOT = 2
+Function = Callable[..., Any]
+
+
+class Session:
+    """What the options of a call say, wherever on the line they stand."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.database: str | None = None
+        self.json = False
+        self.verbose = False
+        self.wait = 60.0
+        self.runner: Runner | None = None
+
+    def open(self) -> Runner:
+        file = locate(self.database or settings.database_location())
+        self.runner = Runner(self.project, file, wait=self.wait, on_wait=self._waiting)
+        for name in self.runner.strays():
+            warn(f"'{name}' is neither listed nor excluded in migrate.py, and is never run")
+        return self.runner
+
+    def show(self, lines: Sequence[str], **document: Any) -> None:
+        """The lines, or under --json the one document."""
+        if self.json:
+            import json
+
+            where = str(self.runner.file) if self.runner else None
+            click.echo(json.dumps({"database": where, **document}, indent=2, ensure_ascii=False))
+        elif lines:
+            click.echo("\n".join(lines))
+
+    def _waiting(self, holders: list[str]) -> None:
+        by = f", held by {', '.join(holders)}" if holders else ""
+        warn(f"waiting up to {self.wait:g} s for the write lock{by}")
+
+
+def warn(text: str) -> None:
+    click.echo(f"warning: {text}", err=True)
+
+
+def with_options(command: Function) -> Function:
+    """Give a command, or the group, the options that go into the session."""
+    for add in (
+        _option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help=WAIT),
+        _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
+        _option("--json", is_flag=True, help="Print one JSON document."),
+        _option("--database", metavar="URL|PATH", help=DATABASE),
+    ):
+        command = add(command)
+    return command
+
+
+WAIT = "How long to wait for the write lock; 60 if not given."
+DATABASE = "If not given: DATABASE_URL, else DB_PATH, else data/meetings.sqlite."
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[Function], Function]:
+    def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None and parameter.name:
+            setattr(context.find_object(Session), parameter.name, value)
+
+    return click.option(*names, expose_value=False, callback=keep, default=None, **attributes)
+
+
+def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 the answer is no, 2 could not or wrong usage."""
+    session = Session(project)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        result = cli.main(arguments, prog_name="migrate.py", obj=session, standalone_mode=False)
+        status = result if isinstance(result, int) else 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stdout = None
+        status = 0
+    except KeyboardInterrupt as exc:
+        status = _interrupted(session, exc)
+    except click.Abort as exc:
+        status = _interrupted(session, exc)
+    except (MigrationError, UnusableDatabase) as exc:
+        status = _trouble(session, exc, str(exc))
+    except click.ClickException as exc:
+        status = _trouble(session, exc, f"{exc.format_message()} (see --help)")
+    except Exception as exc:
+        status = _trouble(session, exc, f"unexpected {type(exc).__name__}: {exc} (-v shows where)")
+    sys.exit(status)
+
+
+def _trouble(session: Session, exc: BaseException, message: str) -> int:
+    if session.verbose:
+        traceback.print_exception(type(exc), exc, exc.__traceback__)
+    if session.json:
+        error = {"type": type(exc).__name__, "message": message}
+        session.show([], error=error)
+    if isinstance(exc, BrokenPromise) and len(exc.findings) > 1:
+        message = "\n  ".join(["rolled back, nothing was changed:", *exc.findings])
+    click.echo(f"error: {message}", err=True)
+    return COULD_NOT
+
+
+def _interrupted(session: Session, exc: BaseException) -> int:
+    if session.runner is not None and session.runner.committed:
+        return _trouble(session, exc, "interrupted, but everything was done already")
+    return _trouble(session, exc, "interrupted; nothing was changed")

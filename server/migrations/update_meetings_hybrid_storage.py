@@ -1,0 +1,124 @@
+"""Keep a meeting's invitees in the meeting itself, and drop what only the running server needs."""
+
+from peewee import (
+    SQL,
+    AutoField,
+    BooleanField,
+    CharField,
+    DateTimeField,
+    Default,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+)
+
+NOW = "CURRENT_TIMESTAMP"
+
+
+class Meeting(Model):
+    meeting_id = CharField(primary_key=True)
+    title = CharField()
+    description = TextField(null=True)
+    created_by = CharField()
+    start_time = DateTimeField()
+    end_time = DateTimeField()
+    is_instant_call = BooleanField(constraints=[Default(0)])
+    allow_external = BooleanField(constraints=[Default(0)])
+    invitation_token = CharField(null=True, constraints=[SQL("UNIQUE")])
+    voice_only = BooleanField(constraints=[Default(0)])
+    mute_on_join = BooleanField(constraints=[Default(0)])
+    created_at = DateTimeField(constraints=[Default(NOW)])
+    updated_at = DateTimeField(constraints=[Default(NOW)])
+    invited_participants = TextField(null=True, constraints=[Default("'[]'")])
+
+    class Meta:
+        table_name = "meetings"
+
+
+class MeetingParticipant(Model):
+    participant_id = AutoField(constraints=[SQL("AUTOINCREMENT")])
+    meeting = ForeignKeyField(Meeting, column_name="meeting_id", on_delete="CASCADE", index=False)
+    user_id = CharField()
+    role = CharField(constraints=[Default("'meeting_member'")])
+    status = CharField(constraints=[Default("'invited'")])
+    invited_at = DateTimeField(constraints=[Default(NOW)])
+    accepted_at = DateTimeField(null=True)
+    joined_at = DateTimeField(null=True)
+    left_at = DateTimeField(null=True)
+
+    class Meta:
+        table_name = "meeting_participants"
+
+
+MeetingParticipant.add_index(
+    MeetingParticipant.meeting,
+    MeetingParticipant.user_id,
+    unique=True,
+    name="meeting_participants_meeting_id_user_id",
+)
+MeetingParticipant.add_index(MeetingParticipant.user_id, name="meeting_participants_user_id")
+
+# Who is in the list already comes first, then the participants in the order of their invitation.
+INVITEES = """(
+    SELECT json_group_array(invitee) FROM (
+        SELECT invitee FROM (
+            SELECT 0 AS source, key AS place, value AS invitee
+            FROM json_each(iif(json_valid(invited_participants), invited_participants, '[]'))
+            UNION ALL
+            SELECT 1, participant_id, user_id FROM meeting_participants AS p
+            WHERE p.meeting_id = meetings.meeting_id AND p.user_id <> meetings.created_by
+        ) GROUP BY invitee ORDER BY min(source), min(place)
+    )
+)"""
+HAS_INVITEES = """EXISTS (
+    SELECT 1 FROM meeting_participants AS p
+    WHERE p.meeting_id = meetings.meeting_id AND p.user_id <> meetings.created_by
+)"""
+
+# On the way back: whoever is in the table already keeps the row.
+OWNERS = """
+INSERT OR IGNORE INTO meeting_participants (meeting_id, user_id, role)
+SELECT meeting_id, created_by, 'meeting_owner' FROM meetings
+"""
+MEMBERS = """
+INSERT OR IGNORE INTO meeting_participants (meeting_id, user_id, role)
+SELECT m.meeting_id, invitee.value, 'meeting_member' FROM meetings AS m,
+    json_each(iif(json_valid(m.invited_participants), m.invited_participants, '[]')) AS invitee
+WHERE typeof(invitee.value) = 'text'
+"""
+
+
+def up(migrator, db):
+    migrator.migrate(
+        migrator.add_column("meetings", "invited_participants", Meeting.invited_participants)
+    )
+    if migrator.has_table("meeting_participants"):
+        migrator.migrate(
+            migrator.fill("meetings", "invited_participants", INVITEES, where=HAS_INVITEES)
+        )
+    migrator.migrate(
+        # The child table first: its pages are then free for what follows.
+        migrator.drop_table("meeting_participants"),
+        migrator.drop_column("meetings", "status"),
+        migrator.drop_column("meetings", "max_participants"),
+        migrator.drop_column("meetings", "source_channel_id"),
+        migrator.drop_column("meetings", "source_user_id"),
+        # The former server's own version of this step spoiled the defaults and lost the indexes.
+        migrator.complete_table(Meeting),
+    )
+
+
+def down(migrator, db):
+    migrator.migrate(
+        migrator.add_column("meetings", "status", CharField(constraints=[Default("'scheduled'")])),
+        migrator.add_column("meetings", "max_participants", IntegerField(null=True)),
+        migrator.add_column("meetings", "source_channel_id", CharField(null=True)),
+        migrator.add_column("meetings", "source_user_id", CharField(null=True)),
+        migrator.add_index("meetings", ("status",), name="meetings_status"),
+        migrator.create_table(MeetingParticipant),
+        migrator.sql(OWNERS),
+    )
+    if migrator.has_column("meetings", "invited_participants"):
+        migrator.migrate(migrator.sql(MEMBERS))
+    migrator.migrate(migrator.drop_column("meetings", "invited_participants"))
