@@ -79,17 +79,19 @@ class Authorizer:
     def watching(self, migration: str) -> Iterator[None]:
         """While the block runs, deny what a migration must not do.
 
-        Raises what was denied, in place of SQLite's "not authorized".
+        Raises what was denied, in place of SQLite's "not authorized" and of what came of it.
         """
         self._migration, self._refusal, self._armed = migration, None, True
         try:
             yield
         except Exception as exc:
-            if self._refusal is not None and not isinstance(exc, MigrationError):
+            if self._refusal is not None and self._refusal is not exc:
                 raise self._refusal from exc
             raise
         finally:
             self._armed = False
+        if self._refusal is not None:  # the migration caught the error and went on
+            raise self._refusal
 
     @contextmanager
     def trusting(self) -> Iterator[None]:

@@ -88,8 +88,7 @@ class CreateTable:
     def __init__(self, sql: str) -> None:
         self.sql = sql
         self.tokens = tokens(sql)
-        words = [token.keyword for token in self.tokens[:3]]
-        if words[:1] != ["CREATE"] or "TABLE" not in words:
+        if [token.keyword for token in self.tokens[:2]] != ["CREATE", "TABLE"]:
             raise UnreadableTable(sql)
         opening = next((i for i, t in enumerate(self.tokens) if t.text == "("), 0)
         if not opening:

@@ -54,11 +54,10 @@ class GuardedMigrator(Columns):
                 if why_not := self._why_not(model, index):
                     self.record.skip(index._name, why_not)
                 else:
-                    with self.creating("index", index._name):
-                        self.database.execute(model._schema._create_index(index, safe=False))
+                    self._create_index(model, index)
 
     @operation
-    def complete_table(self, model: Any) -> Any:
+    def complete_table(self, model: Any) -> None:
         """Give an existing table the columns, defaults and indexes that the model has.
 
         Drops nothing and changes no other property of a column.
@@ -72,11 +71,15 @@ class GuardedMigrator(Columns):
                 lacks.append(self.add_column(stored.name, name, field))
             elif wanted is not None and not has_default(definition, name, wanted):
                 lacks.append(self.add_column_default(stored.name, name, SQL(wanted)))
-        if any(self._why_not(model, index) is None for index in _indexes(model)):
-            lacks.append(self.create_table(model))
-        if not lacks:
+        for item in lacks:
+            item.run()
+        self.settle()
+        missing = [index for index in _indexes(model) if self._why_not(model, index) is None]
+        with model.bind_ctx(self.database, bind_refs=False, bind_backrefs=False):
+            for index in missing:
+                self._create_index(model, index)
+        if not lacks and not missing:
             self.record.skip(stored.name, "complete")
-        return lacks
 
     @operation
     def drop_table(
@@ -168,6 +171,10 @@ class GuardedMigrator(Columns):
             self.execute_sql(sql, params)
 
     # Private.
+
+    def _create_index(self, model: Any, index: Any) -> None:
+        with self.creating("index", index._name):
+            self.database.execute(model._schema._create_index(index, safe=False))
 
     def _why_not(self, model: Any, index: Any) -> str | None:
         return self._has_index(

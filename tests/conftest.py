@@ -1,0 +1,147 @@
+"""States of the world that tests start from."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from textwrap import dedent, indent
+
+import pytest
+
+from server.db.connection import SqliteFile
+from server.migrations.engine.project import Models, Project
+from server.migrations.engine.runner import Runner
+
+ROOT = Path(__file__).parent.parent
+MIGRATE = ROOT / "server" / "migrations" / "migrate.py"
+LEGACY = sorted(path.stem for path in (ROOT / "tests" / "legacy").glob("*.sqlite"))
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "DB_PATH"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a database may be; there is none yet."""
+    return tmp_path / "meetings.sqlite"
+
+
+def copy_legacy(name: str, to: Path) -> Path:
+    return Path(shutil.copyfile(ROOT / "tests" / "legacy" / f"{name}.sqlite", to))
+
+
+@pytest.fixture
+def cli(path: Path) -> Cli:
+    """The real command line, in a process of its own, on ``path``."""
+
+    def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(MIGRATE), "--database", str(path), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+    return run
+
+
+@pytest.fixture
+def make_project(tmp_path: Path) -> Callable[..., Project]:
+    """A project with a short list of migrations of its own: name to the text of the file."""
+
+    def make(files: Mapping[str, str], *, persistent: tuple = (), in_memory: tuple = ()) -> Project:
+        folder = tmp_path / "migrations"
+        folder.mkdir(exist_ok=True)
+        for name, text in files.items():
+            (folder / f"{name}.py").write_text(text)
+        return Project(folder, list(files), {}, lambda: Models(persistent, in_memory), "test")
+
+    return make
+
+
+@pytest.fixture
+def make_runner(make_project: Callable[..., Project], path: Path) -> Callable[..., Runner]:
+    def make(files: Mapping[str, str], **models: tuple) -> Runner:
+        return Runner(make_project(files, **models), SqliteFile(path), wait=5)
+
+    return make
+
+
+@pytest.fixture
+def connect(path: Path):
+    """Connections to ``path`` with foreign keys on, closed at the end."""
+    connections = []
+
+    def open_one() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA foreign_keys = ON")
+        connections.append(connection)
+        return connection
+
+    yield open_one
+    for connection in connections:
+        connection.close()
+
+
+def row_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    names = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' "
+        "ESCAPE '\\'"
+    ).fetchall()
+    return {
+        name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+        for (name,) in names
+    }
+
+
+def schema_of(connection: sqlite3.Connection) -> list[tuple]:
+    return connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+    ).fetchall()
+
+
+def as_unprivileged() -> dict[str, object]:
+    """Arguments for subprocess that make a file's mode count, also when root runs the tests."""
+    return {"preexec_fn": _drop_capabilities} if os.geteuid() == 0 else {}
+
+
+def _drop_capabilities() -> None:
+    bounding_set_drop, dac_override, dac_read_search = 24, 1, 2  # <linux/prctl.h>, capability.h
+    for capability in (dac_override, dac_read_search):
+        if ctypes.CDLL(None).prctl(bounding_set_drop, capability, 0, 0, 0):
+            raise OSError("root can't give up reading and writing everything")
+
+
+def migration(up: str, down: str | None = None) -> str:
+    """The text of a migration file."""
+    text = '"""A migration of a test."""\n\nfrom peewee import *\n\n\n'
+    text += f"def up(migrator, db):\n{indent(dedent(up), '    ')}\n"
+    if down is not None:
+        text += f"\n\ndef down(migrator, db):\n{indent(dedent(down), '    ')}\n"
+    return text
+
+
+@pytest.fixture
+def apply(make_runner: Callable[..., Runner]) -> Callable[..., list[tuple[str, str, str]]]:
+    """Run migrations with these bodies, one run for each; gives the steps of the last."""
+    files: dict[str, str] = {}
+
+    def run(*bodies: str) -> list[tuple[str, str, str]]:
+        for body in bodies:
+            name = f"change_{len(files)}"
+            files[name] = migration(body)
+            try:
+                done = make_runner(files).up()
+            except Exception:
+                del files[name]
+                raise
+        return [(s.action, s.subject, s.note) for o in done.outcomes for s in o.steps]
+
+    return run
