@@ -42,19 +42,21 @@ def forecast(
     """
     database = SqliteDatabase(":memory:", pragmas={"foreign_keys": 0})
     database.connect()
+    database.begin()
+    database.push_transaction(database.transaction())
     try:
         if read is not None:
             clone_schema(read, database.connection())
         outcomes: list[Outcome] = []
         watch = Watch(database.connection(), in_memory)
-        with database.transaction():
-            for script in scripts:
-                try:
-                    outcomes.append(run_script(database, script, direction, watch, made(script)))
-                except MigrationFailed as exc:
-                    return Forecast(tuple(outcomes), unforeseen=str(exc))
+        for script in scripts:
+            try:
+                outcomes.append(run_script(database, script, direction, watch, made(script)))
+            except MigrationFailed as exc:
+                return Forecast(tuple(outcomes), unforeseen=str(exc))
         return Forecast(tuple(outcomes), tuple(watch.lost_objects()))
     finally:
+        database.pop_transaction()
         database.close()
 
 

@@ -149,15 +149,17 @@ class Runner:
         from server.migrations.engine.watch import Watch
 
         limit, in_memory = _limit(direction, state), self._in_memory()
-        if findings := forecast(execute, chosen, direction, in_memory, limit).findings:
-            raise BrokenPromise(findings)
+        if foreseen := forecast(execute, chosen, direction, in_memory, limit).findings:
+            raise BrokenPromise(foreseen)
         watch = Watch(database.connection(), in_memory)
         outcomes = []
         for script in chosen:
             outcome = run_script(database, script, direction, watch, limit(script))
+            if lost := watch.lost_rows():
+                raise BrokenPromise(lost)
             history.append(execute, self._entry(outcome))
             outcomes.append(outcome)
-        findings = (*watch.lost_objects(), *watch.dangling_keys())
+        findings = [*watch.lost_objects(), *watch.dangling_keys()]
         differences: tuple[str, ...] = ()
         if direction == history.UP and outcomes[-1].name == self.project.listed[-1]:
             broken, differences = self._compare_with_models(execute)

@@ -52,9 +52,6 @@ def transaction(
         try:
             if connection.execute("PRAGMA foreign_keys").fetchone()[0]:
                 raise Refused("foreign keys are on, and SQLite did not let them be turned off")
-            # Python handles a signal between two bytecodes: this gives it some inside of a long
-            # statement.  SQLite calls it every so many steps of its virtual machine.
-            connection.set_progress_handler(_let_signals_in, 10_000)
             _execute_when_free(connection, "BEGIN IMMEDIATE", path, wait, on_wait)
             with _rolled_back_on_error(database, connection):
                 yield
@@ -78,7 +75,6 @@ def _rolled_back_on_error(
         # On a full disk SQLite has ended the transaction itself; "cannot rollback" would then
         # take the place of the cause.
         if connection.in_transaction:
-            connection.set_progress_handler(None, 0)
             connection.execute("ROLLBACK")
         raise
     finally:
@@ -97,10 +93,6 @@ def _uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before:
             signal.signal(number, handler)
-
-
-def _let_signals_in() -> int:
-    return 0
 
 
 REMEDIES = {
