@@ -62,7 +62,7 @@ def cli(context: click.Context) -> None:
 
 def command(function: Function) -> click.Command:
     name = function.__name__.rstrip("_").replace("_", "-")
-    return cli.command(name)(console.with_options(click.pass_obj(function)))
+    return cli.command(name)(console.with_options(click.pass_obj(console.stoppable(function))))
 
 
 @command

@@ -5,6 +5,7 @@ Facts go to stdout, trouble to stderr, one line each; a traceback only with -v.
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import traceback
@@ -72,6 +73,21 @@ def with_options(command: Function) -> Function:
     return command
 
 
+class Interrupted(click.ClickException):
+    """A signal ended the command; told here, for click would print an empty line first."""
+
+
+def stoppable(command: Function) -> Function:
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt as exc:
+            raise Interrupted("interrupted") from exc
+
+    return run
+
+
 WAIT = "How long to wait for the write lock; 60 if not given."
 DATABASE = "If not given: DATABASE_URL, else DB_PATH, else data/meetings.sqlite."
 
@@ -95,9 +111,7 @@ def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = No
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = None
         status = 0
-    except KeyboardInterrupt as exc:
-        status = _interrupted(session, exc)
-    except click.Abort as exc:
+    except (Interrupted, click.Abort) as exc:
         status = _interrupted(session, exc)
     except (MigrationError, UnusableDatabase) as exc:
         status = _trouble(session, exc, str(exc))

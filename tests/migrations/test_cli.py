@@ -1,0 +1,356 @@
+"""What a person types and sees.  With a short list of migrations of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from server.migrations.cli import console
+from server.migrations.engine.errors import UnusableMigration
+from server.migrations.migrate import cli as commands
+from tests.conftest import MIGRATE, ROOT, as_unprivileged, copy_legacy, migration, schema_of
+from tests.migrations.engine.test_runner import ADD, CREATE
+
+
+@pytest.fixture
+def project(make_project):
+    return make_project({"create": CREATE, "add": ADD})
+
+
+@pytest.fixture
+def call(project, path, capsys):
+    """Run the command line in this process on the short list: status, stdout, stderr."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments, on=project):
+        with pytest.raises(SystemExit) as caught:
+            console.run(commands, on, ["--database", str(path), *arguments])
+        out, err = capsys.readouterr()
+        return caught.value.code, out, err
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_up_shows_a_line_for_each_migration_and_step(call):
+    assert call() == (
+        0,
+        "applied  create\n           create  tags\napplied  add\n           add     tags.color\n",
+        "",
+    )
+    assert call("up") == (0, "nothing to do: 2 of 2 applied, the newest is add\n", "")
+
+
+def test_up_to_a_migration(call):
+    assert call("up", "create")[1].startswith("applied  create\n")
+    assert call("status")[0] == 1
+    assert call("up", "create")[1] == "nothing to do: 1 of 2 applied, the newest is create\n"
+
+
+def test_status_says_where_each_stands(call, path):
+    status, out, _ = call("status")
+    assert status == 1
+    assert out.splitlines()[:2] == ["pending   create", "pending   add"]
+    assert not path.exists()
+    call("up")
+    status, out, _ = call("status")
+    assert status == 0
+    assert [line.split()[:2] for line in out.splitlines()[:2]] == [
+        ["applied", "create"],
+        ["applied", "add"],
+    ]
+
+
+@pytest.mark.parametrize("command", [["plan"], ["up", "--dry-run"]])
+def test_plan_shows_the_sql_and_changes_nothing(call, path, command):
+    status, out, _ = call(*command)
+    assert status == 0
+    assert 'CREATE TABLE "tags"' in out
+    assert "\"color\" VARCHAR(255) NOT NULL DEFAULT 'red';" in out
+    assert out.startswith("apply    create\n")
+    assert not path.exists()
+
+
+def test_down_says_what_goes_and_wants_a_yes(call, connect):
+    call()
+    connect().execute("INSERT INTO tags (name) VALUES ('a')")
+    status, out, err = call("down", "create")
+    assert (status, out) == (2, "")
+    assert err == (
+        "lost for good: column tags.color: 1 rows\nlost for good: table tags: 1 rows\n"
+        "error: say --yes to lose that (see --help)\n"
+    )
+    status, out, err = call("down", "create", "--yes")
+    assert (status, out, err) == (
+        0,
+        "undone   add\n           drop    tags.color\nundone   create\n           drop    tags\n",
+        "",
+    )
+
+
+def test_down_that_loses_nothing_does_not_ask(call):
+    call()
+    assert call("down")[0] == 0
+    assert call("down", "add")[1] == "nothing to do: 1 of 2 applied, the newest is create\n"
+
+
+def test_fake_and_history(call):
+    assert call("fake", "create")[1] == "recorded create\n"
+    status, out, _ = call("history")
+    assert status == 0
+    assert [line.split()[3:5] for line in out.splitlines()] == [["recorded", "create"]]
+
+
+def test_json_is_one_document(call, path):
+    done = json.loads(call("--json")[1])
+    assert done["database"] == str(path)
+    assert [item["name"] for item in done["done"]] == ["create", "add"]
+    assert done["done"][0]["steps"][0] == {
+        "action": "create",
+        "subject": "tags",
+        "note": "",
+        "statements": [
+            'CREATE TABLE "tags" ("id" INTEGER NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL)'
+        ],
+    }
+    assert json.loads(call("up", "--json")[1])["done"] == []
+    standings = json.loads(call("status", "--json")[1])["migrations"]
+    assert [(s["name"], s["state"]) for s in standings] == [
+        ("create", "applied"),
+        ("add", "applied"),
+    ]
+    assert len(json.loads(call("history", "--json")[1])["history"]) == 2
+    assert json.loads(call("plan", "--json")[1])["plan"] == []
+    status, out, _ = call("up", "nope", "--json")
+    assert (status, json.loads(out)["error"]["type"]) == (2, "UnknownMigration")
+
+
+def test_verbose_shows_the_sql_and_the_traceback(call):
+    assert 'CREATE TABLE "tags"' in call("-v")[1]
+    assert "Traceback" in call("up", "nope", "-v")[2]
+    assert "Traceback" not in call("up", "nope")[2]
+
+
+def test_options_may_stand_before_or_after_the_command(call):
+    assert call("--json", "status")[1] == call("status", "--json")[1]
+
+
+# Contradictions, each told with file and date, and not acted upon.
+
+
+def told(call, project, line):
+    """The one line of `up`, which refuses; `status` has a line for it too."""
+    status, out, err = call("up", on=project)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert line in call("status", on=project)[1]
+    return err
+
+
+def test_an_edited_file_is_told(call, project):
+    call()
+    file = project.directory / "create.py"
+    file.write_text(file.read_text() + "\n# edited\n")
+    err = told(call, project, "changed   create")
+    assert "'create' was edited after it was applied on 20" in err
+    assert f"restore the file '{file}'" in err
+
+
+def test_a_missing_file_is_told(call, project):
+    call()
+    file = project.directory / "create.py"
+    file.unlink()
+    err = told(call, project, "missing   create")
+    assert "'create' is listed, and was applied on 20" in err
+    assert f"its file '{file}' is missing" in err
+
+
+def test_a_database_ahead_of_the_code_is_told(call, project):
+    call()
+    (project.directory / "add.py").unlink()
+    err = told(call, replace(project, listed=["create"]), "unlisted  add")
+    assert "the database is ahead of this code: 'add' (applied on 20" in err
+
+
+def test_another_order_is_told(call, project):
+    call()
+    err = told(call, replace(project, listed=["add", "create"]), "applied   add")
+    assert "'add' is listed before 'create', but was applied after it, on 20" in err
+
+
+def test_a_name_listed_twice_or_excluded_is_told(project):
+    with pytest.raises(UnusableMigration, match="'add' can't be run: it is listed twice"):
+        replace(project, listed=["add", "add"])
+    with pytest.raises(UnusableMigration, match="'add' can't be run: it is excluded: too old"):
+        replace(project, excluded={"add": "too old"})
+
+
+def test_an_inserted_migration_is_out_of_order(call, make_project):
+    call()
+    project = make_project({"create": CREATE, "between": migration("pass"), "add": ADD})
+    status, _, err = call("up", on=project)
+    assert status == 2
+    assert "'between' is pending, but listed before 'add', which was applied on 20" in err
+
+
+def test_a_stray_file_is_a_warning(call, project):
+    (project.directory / "stray.py").touch()
+    status, _, err = call()
+    assert status == 0
+    assert err == (
+        "warning: 'stray.py' is neither listed nor excluded in migrate.py, and is never run\n"
+    )
+
+
+# Bad input: one clear line, exit status 2, nothing touched.
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        pytest.param(["up", "ad"], "no migration is named 'ad'; did you mean 'add'?", id="name"),
+        pytest.param(["fly"], "No such command 'fly'", id="command"),
+        pytest.param(["--fly"], "No such option", id="option"),
+        pytest.param(["--wait", "long"], "not a valid float", id="number"),
+        pytest.param(["status", "x"], "unexpected extra argument (x)", id="argument"),
+        pytest.param(["--database", "mysql://h/d"], "'mysql://…' names a kind", id="scheme"),
+    ],
+)
+def test_wrong_usage_is_one_line(call, path, arguments, says):
+    status, out, err = call(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert says in err
+    assert err.count("\n") == 1
+    assert not path.exists()
+
+
+def one_line_error(done: subprocess.CompletedProcess[str], says: str) -> None:
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.startswith("error: ")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("prepare", "says"),
+    [
+        pytest.param(lambda p: p.write_bytes(b"no" * 999), "is not an SQLite database", id="text"),
+        pytest.param(lambda p: p.mkdir(), "is a directory", id="a directory"),
+        pytest.param(lambda p: p.parent.rmdir(), "does not exist", id="no folder"),
+    ],
+)
+def test_a_file_that_is_no_database_is_left_alone(cli, path, prepare, says):
+    prepare(path)
+    before = path.read_bytes() if path.is_file() else None
+    one_line_error(cli(), says)
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_read_only_file_with_nothing_pending_is_fine(cli, path):
+    assert cli().returncode == 0
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    done = cli(**as_unprivileged())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("nothing to do")
+
+
+def test_a_read_only_file_with_work_pending_is_told(cli, path):
+    copy_legacy("after3", path)
+    path.chmod(0o444)
+    one_line_error(cli(**as_unprivileged()), "attempt to write a readonly database")
+
+
+def test_a_folder_that_may_not_be_written_is_told(cli, path):
+    copy_legacy("after3", path)
+    path.parent.chmod(0o555)
+    before = path.read_bytes()
+    one_line_error(cli(**as_unprivileged()), "may not be written by this user")
+    assert path.read_bytes() == before
+    path.unlink()
+    path.parent.chmod(0o755)
+
+
+def test_a_locked_database_is_waited_for_and_given_up(cli, path):
+    copy_legacy("after3", path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    started = time.monotonic()
+    done = cli("--wait", "1.2")
+    assert time.monotonic() - started > 1.2
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2
+    assert lines[0].startswith("warning: waiting up to 1.2 s for the write lock, held by process")
+    assert lines[1].startswith(f"error: database is locked by process {os.getpid()} (")
+    holder.execute("ROLLBACK")
+    holder.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_and_says_that_nothing_changed(path, number):
+    copy_legacy("after3", path)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    before = schema_of(holder)
+    process = subprocess.Popen(
+        [sys.executable, str(MIGRATE), "--database", str(path)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr.readline().startswith("warning: waiting")
+    process.send_signal(number)
+    assert process.stderr.read() == "error: interrupted; nothing was changed\n"
+    assert process.wait() == 2
+    process.stderr.close()
+    holder.execute("ROLLBACK")
+    assert schema_of(holder) == before
+    holder.close()
+
+
+def test_it_runs_from_anywhere(path):
+    for folder, script in ((ROOT / "server", "migrations/migrate.py"), (ROOT, str(MIGRATE))):
+        done = subprocess.run(
+            [sys.executable, script, "--database", str(path)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_environment_names_the_database(path, monkeypatch):
+    monkeypatch.setenv("DB_PATH", str(path))
+    command = [sys.executable, str(MIGRATE), "status", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert json.loads(done.stdout)["database"] == str(path)
+
+
+def test_the_default_is_the_data_folder_of_the_repository(tmp_path):
+    shutil.copytree(ROOT / "server", tmp_path / "server")
+    (tmp_path / "data").mkdir()
+    command = [sys.executable, "migrations/migrate.py"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "server")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "data" / "meetings.sqlite").exists()
+
+
+def test_output_may_be_cut_off(path):
+    done = subprocess.run(
+        f"{sys.executable} {MIGRATE} --database {path} plan | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("apply    add_hmac_auth\n", "")
