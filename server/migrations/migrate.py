@@ -11,7 +11,14 @@ from pathlib import Path
 if not __package__:  # run as a file: find the package, whatever the working directory is
     sys.path[0] = str(Path(__file__).resolve().parents[2])
 
-import click
+try:
+    import click
+except ModuleNotFoundError:  # another Python than that of the virtual environment
+    print(
+        "error: click is not installed for this Python; `make migrate` uses one that has it",
+        file=sys.stderr,
+    )  # noqa: T201
+    sys.exit(2)
 
 from server import __version__
 from server.migrations.cli import console, report

@@ -1,0 +1,101 @@
+"""The README's console blocks are run, in a copy of the project, and print what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from server.migrations.migrate import EXCLUDED, MIGRATIONS, cli
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The project as a clone has it, set up already: its environment is this one."""
+    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    names = files.stdout.splitlines() or [
+        str(path.relative_to(ROOT))
+        for folder in ("server", "data")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file()
+    ]
+    for name in {*names, "Makefile", "setup.cfg", "pyproject.toml"}:
+        if (ROOT / name).exists():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv").mkdir()
+    for name in ("bin", "lib", "pyvenv.cfg"):
+        (tmp_path / ".venv" / name).symlink_to(Path(sys.prefix) / name)
+    for mark in (".python", ".server", ".check"):
+        (tmp_path / ".venv" / mark).touch()
+    return tmp_path
+
+
+def commands(block: str) -> list[tuple[str, str]]:
+    """Each command of a block and what the block says it prints."""
+    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]
+
+
+def same(text: str) -> str:
+    """With dates and durations out of the way."""
+    text = re.sub(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d", "DATE", text)
+    return re.sub(r"\d+(\.\d+)? m?s\b", "TIME", text)
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)))
+def test_a_console_block_prints_what_it_says(copy, number):
+    folder = copy
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for command, printed in commands(BLOCKS[number]):
+        if command.startswith("cd "):
+            folder = folder / command[3:]
+            continue
+        # The whole test run can't be one of its own tests: make only says what it would do.
+        command = command.replace("make check", "make --dry-run check")
+        done = subprocess.run(
+            command,
+            shell=True,
+            cwd=folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PATH": path},
+        )
+        assert done.returncode in (0, 1), done.stdout
+        if printed:
+            assert same(done.stdout) == same(printed), command
+
+
+def test_every_command_is_in_the_reference():
+    table = README[README.index("## Commands") : README.index("## The migrations")]
+    for name in cli.commands:
+        assert f"`{name}" in table
+
+
+def test_every_migration_and_excluded_file_is_named_with_its_reason():
+    for number, name in enumerate(MIGRATIONS, start=1):
+        assert f"{number}. `{name}`" in README
+    for name, reason in EXCLUDED.items():
+        assert f"| {name} | {reason} |" in README
+        suffix = "" if "." in name else ".py"
+        assert "Not run" in (ROOT / "server" / "migrations" / f"{name}{suffix}").read_text()
+
+
+def test_the_example_of_a_migration_runs(make_runner, connect):
+    (text,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    connect().executescript("CREATE TABLE meetings (a); INSERT INTO meetings VALUES (1)")
+    runner = make_runner({"color": text})
+    runner.up()
+    assert connect().execute("SELECT * FROM meetings").fetchall() == [(1, "blue")]
+    runner.down()
+    assert connect().execute("SELECT * FROM meetings").fetchall() == [(1,)]
