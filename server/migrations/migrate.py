@@ -13,11 +13,8 @@ if not __package__:  # run as a file: find the package, whatever the working dir
 
 try:
     import click
-except ModuleNotFoundError:  # another Python than that of the virtual environment
-    print(
-        "error: click is not installed for this Python; `make migrate` uses one that has it",
-        file=sys.stderr,
-    )  # noqa: T201
+except ModuleNotFoundError:
+    sys.stderr.write("error: this Python has no click; `make migrate` sets up one that has\n")
     sys.exit(2)
 
 from server import __version__
