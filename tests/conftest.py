@@ -76,11 +76,11 @@ def make_runner(make_project: Callable[..., Project], path: Path) -> Callable[..
 
 @pytest.fixture
 def connect(path: Path):
-    """Connections to ``path`` with foreign keys on, closed at the end."""
+    """Connections with foreign keys on, to ``path`` if nothing else is said; closed at the end."""
     connections = []
 
-    def open_one() -> sqlite3.Connection:
-        connection = sqlite3.connect(path, isolation_level=None)
+    def open_one(where: Path | str = path) -> sqlite3.Connection:
+        connection = sqlite3.connect(where, isolation_level=None)
         connection.execute("PRAGMA foreign_keys = ON")
         connections.append(connection)
         return connection

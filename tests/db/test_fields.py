@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -112,10 +111,10 @@ def test_a_json_column_writes_a_list(database):
 
 
 @pytest.mark.parametrize("name", [name for name in LEGACY if name.startswith("after4")])
-def test_a_listing_of_old_rows_never_breaks(name, path):
+def test_a_listing_of_old_rows_never_breaks(name, path, connect):
     copy_legacy(name, path)
     database = SqliteDatabase(str(path))
-    columns = {row[1] for row in sqlite3.connect(path).execute("PRAGMA table_info(meetings)")}
+    columns = {row[1] for row in connect().execute("PRAGMA table_info(meetings)")}
     assert "status" not in columns
     with database.bind_ctx([Meeting]), database.connection_context():
         meetings = list(Meeting.select())

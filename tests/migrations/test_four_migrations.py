@@ -89,9 +89,9 @@ def test_an_empty_file_gets_the_current_schema(runner, connect):
     assert settings.fetchall() == [(1, "Meeting Server", "open")]
 
 
-def test_models_and_migrations_make_the_same_schema(fresh):
+def test_models_and_migrations_make_the_same_schema(connect, fresh):
     declared = shape.declared_schema(PROJECT.models().persistent)
-    live = shape.live_schema(sqlite3.connect(fresh).execute)
+    live = shape.live_schema(connect(fresh).execute)
     assert drift.compare(declared, live) == ()
 
 
@@ -99,7 +99,7 @@ def test_an_old_database_ends_with_the_schema_of_a_fresh_one(legacy, runner, con
     done = runner.up()
     assert [outcome.name for outcome in done.outcomes] == MIGRATIONS
     assert done.differences == ()
-    expected, found = sqlite3.connect(fresh), connect()
+    expected, found = connect(fresh), connect()
     differences = drift.compare(ours(expected), ours(found))
     assert [d.sentence for d in differences if d.severity != drift.EXTRA] == []
     assert named_indexes(found) >= EXPECTED_INDEXES

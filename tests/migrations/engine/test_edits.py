@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
 from server.migrations.engine import edits
@@ -126,17 +124,17 @@ def test_parts():
         ),
     ],
 )
-def test_an_edit_changes_only_its_span(edit, before, after):
-    sqlite3.connect(":memory:").execute(ODD)
+def test_an_edit_changes_only_its_span(connect, edit, before, after):
+    connect(":memory:").execute(ODD)
     assert before in ODD
     edited = edit(CreateTable(ODD)).sql
     assert edited == ODD.replace(before, after, 1)
-    sqlite3.connect(":memory:").execute(edited)
+    connect(":memory:").execute(edited)
 
 
-def test_dropping_a_column_takes_what_is_about_it_alone():
+def test_dropping_a_column_takes_what_is_about_it_alone(connect):
     edited = edits.without_column(CreateTable(ODD), "d").sql
-    sqlite3.connect(":memory:").execute(edited)
+    connect(":memory:").execute(edited)
     assert "FOREIGN KEY" not in edited
     assert "-- no type" in edited
     assert [c.name for c in CreateTable(edited).columns] == [
@@ -151,10 +149,10 @@ def test_dropping_a_column_takes_what_is_about_it_alone():
 
 
 @pytest.mark.parametrize("column", ["a", "b", "c"])
-def test_dropping_any_column_leaves_the_others(column):
+def test_dropping_any_column_leaves_the_others(connect, column):
     sql = "CREATE TABLE t (a INT, -- first\n b INT, -- second\n c INT -- third\n)"
     edited = edits.without_column(CreateTable(sql), column).sql
-    connection = sqlite3.connect(":memory:")
+    connection = connect(":memory:")
     connection.execute(edited)
     left = [row[1] for row in connection.execute("PRAGMA table_info(t)")]
     assert left == [name for name in "abc" if name != column]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 from peewee import CharField, Model
 
@@ -421,8 +419,8 @@ GUESTS = "class Guests(Model):\n    class Meta:\n        database = db; table_na
         "try:\n    db.execute_sql('CREATE TABLE Guests (a)')\nexcept Exception:\n    pass",
     ],
 )
-def test_a_table_in_memory_is_out_of_reach(make_runner, path, body):
+def test_a_table_in_memory_is_out_of_reach(make_runner, connect, body):
     runner = make_runner({"a": migration(body)}, in_memory=(Guest,))
     with pytest.raises(InMemoryTable, match=r"change the model Guest in tests\.migrations"):
         runner.up()
-    assert sqlite3.connect(path).execute("SELECT * FROM sqlite_master").fetchall() == []
+    assert connect().execute("SELECT * FROM sqlite_master").fetchall() == []

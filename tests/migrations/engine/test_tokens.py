@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,8 +38,8 @@ def test_quoting_is_undone(name):
 
 
 @pytest.mark.parametrize("value", [None, True, 3, -2.5, "it's", "", b"\x00\xff", "é\n"])
-def test_a_literal_is_the_value(value):
-    stored = sqlite3.connect(":memory:").execute(f"SELECT {literal(value)}").fetchone()[0]
+def test_a_literal_is_the_value(connect, value):
+    stored = connect(":memory:").execute(f"SELECT {literal(value)}").fetchone()[0]
     assert stored == value
 
 
