@@ -15,10 +15,12 @@ ENGINE = "server.migrations.engine"
 # From the ground up: a module may import only what stands before it.
 ORDER = [
     "errors",
+    "names",
     "tokens",
     "create_table",
     "edits",
     "introspection",
+    "compiling",
     "scripts",
     "history",
     "plan",

@@ -21,7 +21,9 @@ BLOCKS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 @pytest.fixture
 def copy(tmp_path):
     """The project as a clone has it, set up already: its environment is this one."""
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    files = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
+    )
     names = files.stdout.splitlines() or [
         str(path.relative_to(ROOT))
         for folder in ("server", "data")

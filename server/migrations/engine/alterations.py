@@ -10,8 +10,9 @@ from server.migrations.engine import edits, introspection
 from server.migrations.engine.create_table import Constraint, CreateTable
 from server.migrations.engine.errors import Refused
 from server.migrations.engine.introspection import SchemaObject
+from server.migrations.engine.names import fold, literal, quote
 from server.migrations.engine.redefinition import Redefinitions, operation
-from server.migrations.engine.tokens import fold, literal, quote, tokens
+from server.migrations.engine.tokens import tokens
 
 
 class Alterations(Redefinitions):

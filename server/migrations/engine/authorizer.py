@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from server.migrations.engine import introspection
+from server.migrations.engine import compiling
 from server.migrations.engine.errors import InMemoryTable, MigrationError, Refused
-from server.migrations.engine.tokens import fold
+from server.migrations.engine.names import fold
 
 WRITES = {
     sqlite3.SQLITE_INSERT: "insert",
@@ -109,7 +109,7 @@ class Authorizer:
         """
         self.seen()
         try:
-            introspection.compile_only(self._connection.execute, sql, params)
+            compiling.compile_only(self._connection.execute, sql, params)
         except sqlite3.Error as exc:
             if self._refusal is not None:
                 raise self._refusal from exc

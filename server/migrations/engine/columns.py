@@ -9,12 +9,14 @@ from peewee import SQL, Field, ForeignKeyField, SqliteDatabase
 
 from server.migrations.engine import edits, introspection
 from server.migrations.engine.alterations import Alterations
+from server.migrations.engine.compiling import trigger_event
 from server.migrations.engine.create_table import CreateTable
 from server.migrations.engine.errors import Refused
-from server.migrations.engine.introspection import SchemaObject, trigger_event
+from server.migrations.engine.introspection import SchemaObject
+from server.migrations.engine.names import fold, literal, quote
 from server.migrations.engine.record import Record
 from server.migrations.engine.redefinition import operation
-from server.migrations.engine.tokens import fold, literal, mentions, mentions_any, quote
+from server.migrations.engine.tokens import mentions, mentions_any
 from server.migrations.engine.watch import Watch
 
 

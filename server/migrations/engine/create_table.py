@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from server.migrations.engine.tokens import Token, fold, tokens
+from server.migrations.engine.names import fold
+from server.migrations.engine.tokens import Token, tokens
 
 TABLE_CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
 COLUMN_CONSTRAINTS = TABLE_CONSTRAINTS - {"FOREIGN"} | {

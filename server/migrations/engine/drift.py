@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from server.migrations.engine.introspection import Column, ForeignKey
+from server.migrations.engine.names import fold
 from server.migrations.engine.shape import Schema, TableShape, spelling
-from server.migrations.engine.tokens import fold, tokens
+from server.migrations.engine.tokens import tokens
 
 BREAKS, DIFFERS, EXTRA = "breaks", "differs", "extra"
 

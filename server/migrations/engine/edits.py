@@ -8,7 +8,7 @@ table does not have.
 from __future__ import annotations
 
 from server.migrations.engine.create_table import ColumnDefinition, Constraint, CreateTable
-from server.migrations.engine.tokens import fold
+from server.migrations.engine.names import fold
 
 Span = tuple[int, int, str]  # from, to, and what stands there instead
 

@@ -18,9 +18,9 @@ from server.migrations.engine.alterations import has_default
 from server.migrations.engine.columns import Columns, declared_default
 from server.migrations.engine.errors import Refused
 from server.migrations.engine.introspection import SchemaObject
+from server.migrations.engine.names import fold
 from server.migrations.engine.record import summary
 from server.migrations.engine.redefinition import operation
-from server.migrations.engine.tokens import fold
 
 
 class GuardedMigrator(Columns):

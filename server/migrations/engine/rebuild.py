@@ -15,7 +15,7 @@ from server.migrations.engine import introspection
 from server.migrations.engine.create_table import CreateTable
 from server.migrations.engine.errors import Refused
 from server.migrations.engine.introspection import Execute
-from server.migrations.engine.tokens import fold, quote
+from server.migrations.engine.names import fold, quote
 
 
 def rebuild(

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 from peewee import OperationalError, SqliteDatabase
 from playhouse import migrate as playhouse
 
-from server.migrations.engine import introspection
+from server.migrations.engine import compiling, introspection
 from server.migrations.engine.create_table import CreateTable, UnreadableTable
 from server.migrations.engine.errors import Refused
 from server.migrations.engine.introspection import SchemaObject
+from server.migrations.engine.names import fold
 from server.migrations.engine.rebuild import rebuild
 from server.migrations.engine.record import Record
-from server.migrations.engine.tokens import fold
 from server.migrations.engine.watch import Watch
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -132,7 +132,7 @@ class Redefinitions(playhouse.SqliteMigrator):  # type: ignore[misc]
     def refusing_broken(self, what: str) -> Iterator[None]:
         """Raise Refused when the block leaves a view or trigger that SQLite can't compile."""
         with self.watch.trusting():
-            before = introspection.broken(self.read)
+            before = compiling.broken(self.read)
         try:
             yield
         except OperationalError as exc:
@@ -140,6 +140,6 @@ class Redefinitions(playhouse.SqliteMigrator):  # type: ignore[misc]
                 raise Refused(f"{what}: {exc}; drop or change that first") from exc
             raise
         with self.watch.trusting():
-            after = introspection.broken(self.read)
+            after = compiling.broken(self.read)
         if new := [f"{o} ({why})" for o, why in after.items() if o not in before]:
             raise Refused(f"{what}: {', '.join(new)} needs it; drop or change that first")

@@ -15,9 +15,9 @@ from server.migrations.engine import history, introspection, plan
 from server.migrations.engine.errors import BrokenPromise
 from server.migrations.engine.history import Entry
 from server.migrations.engine.introspection import Execute
+from server.migrations.engine.names import quote
 from server.migrations.engine.project import DatabaseFile, Project
 from server.migrations.engine.scripts import Script, scripts, strays
-from server.migrations.engine.tokens import quote
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase

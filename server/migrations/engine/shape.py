@@ -11,7 +11,8 @@ from peewee import SqliteDatabase
 from server.migrations.engine import history, introspection
 from server.migrations.engine.create_table import CreateTable, UnreadableTable
 from server.migrations.engine.introspection import Column, Execute, ForeignKey
-from server.migrations.engine.tokens import Token, fold, literal, quote, tokens
+from server.migrations.engine.names import fold, literal, quote
+from server.migrations.engine.tokens import Token, tokens
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from server.migrations.engine.names import fold, unquote
+
 PATTERN = re.compile(
     r"""
     (?P<blank>   \s+ | --[^\n]* | /\*.*?(?:\*/|\Z) )
@@ -51,24 +53,6 @@ def tokens(sql: str) -> list[Token]:
     ]
 
 
-def quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def unquote(text: str) -> str:
-    mark = text[:1]
-    if mark == "[":
-        return text[1:-1]
-    if mark in ('"', "`", "'"):
-        return text[1:-1].replace(mark * 2, mark)
-    return text
-
-
-def fold(name: str) -> str:
-    """What two spellings of one identifier have in common: SQLite folds ASCII letters only."""
-    return "".join(chr(ord(c) | 32) if "A" <= c <= "Z" else c for c in name)
-
-
 def mentions(sql: str | None, name: str) -> bool:
     """Whether the text names this identifier anywhere, in any quoting and case."""
     wanted = fold(name)
@@ -83,14 +67,3 @@ def mentions_any(sql: str | None, names: Iterable[str]) -> bool:
 def _spells(token: Token, wanted: str) -> bool:
     name = token.name
     return name is not None and fold(name) == wanted
-
-
-def literal(value: object) -> str:
-    """A Python value as an SQL literal, spelled as the driver would store it."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, (bool, int, float)):
-        return str(int(value) if isinstance(value, bool) else value)
-    if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"X'{bytes(value).hex()}'"
-    return "'" + str(value).replace("'", "''") + "'"

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.migrations.engine.tokens import fold, literal, mentions, quote, tokens, unquote
+from server.migrations.engine.names import fold, literal, quote, unquote
+from server.migrations.engine.tokens import mentions, tokens
 
 
 @pytest.mark.parametrize(

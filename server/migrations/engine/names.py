@@ -1,0 +1,32 @@
+"""Identifiers and values as SQL spells them."""
+
+from __future__ import annotations
+
+
+def quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def unquote(text: str) -> str:
+    mark = text[:1]
+    if mark == "[":
+        return text[1:-1]
+    if mark in ('"', "`", "'"):
+        return text[1:-1].replace(mark * 2, mark)
+    return text
+
+
+def fold(name: str) -> str:
+    """What two spellings of one identifier have in common: SQLite folds ASCII letters only."""
+    return "".join(chr(ord(c) | 32) if "A" <= c <= "Z" else c for c in name)
+
+
+def literal(value: object) -> str:
+    """A Python value as an SQL literal, spelled as the driver would store it."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, (bool, int, float)):
+        return str(int(value) if isinstance(value, bool) else value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"X'{bytes(value).hex()}'"
+    return "'" + str(value).replace("'", "''") + "'"
