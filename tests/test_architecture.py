@@ -25,7 +25,14 @@ ORDER = [
     "history",
     "plan",
     "project",
+    "state",
+    "processes",
     "write_lock",
+    "findings",
+    "backup",
+    "restore",
+    "leftovers",
+    "surroundings",
     "record",
     "authorizer",
     "watch",
@@ -39,6 +46,8 @@ ORDER = [
     "shape",
     "drift",
     "runner",
+    "rehearsal",
+    "doctor",
 ]
 
 

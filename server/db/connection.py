@@ -65,6 +65,10 @@ class SqliteFile:
         pragmas = {"foreign_keys": int(foreign_keys)}
         return SqliteDatabase(str(self.path), pragmas=pragmas, timeout=timeout)
 
+    def at(self, path: Path) -> SqliteFile:
+        """Another file of the same kind."""
+        return SqliteFile(path)
+
     def check(self) -> None:
         """Raise UnusableDatabase when no database can be here."""
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
@@ -115,6 +119,8 @@ class SqliteFile:
         return connection
 
     def _is_wal(self) -> bool:
+        # Only while this process has no connection to the file: closing it here would drop the
+        # locks of all (https://www.sqlite.org/howtocorrupt.html, section 2.2).
         try:
             with self.path.open("rb") as file:
                 return file.read(20)[18:] == WAL_HEADER

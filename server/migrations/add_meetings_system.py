@@ -71,10 +71,10 @@ MeetingParticipant.add_index(MeetingParticipant.user_id, name="meeting_participa
 
 
 def up(migrator, db):
-    migrator.migrate(
-        migrator.create_table(Meeting),
-        migrator.create_table(MeetingParticipant),
-    )
+    migrator.migrate(migrator.create_table(Meeting))
+    # A database that is further already keeps its invitees in the meetings.
+    if not migrator.has_column("meetings", "invited_participants"):
+        migrator.migrate(migrator.create_table(MeetingParticipant))
 
 
 def down(migrator, db):

@@ -51,7 +51,21 @@ def models() -> Models:
 PROJECT = Project(Path(__file__).parent, MIGRATIONS, EXCLUDED, models, __version__)
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+# The commands that are not in this file, imported when they are called.
+ELSEWHERE = {
+    "rehearse": "server.migrations.cli.care:rehearse",
+    "backup": "server.migrations.cli.care:backup",
+    "restore": "server.migrations.cli.care:restore",
+    "doctor": "server.migrations.cli.care:doctor",
+}
+
+
+@click.group(
+    cls=console.Commands,
+    elsewhere=ELSEWHERE,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @console.with_options
 @click.version_option(__version__)
 @click.pass_context
@@ -65,19 +79,26 @@ def cli(context: click.Context) -> None:
 
 
 def command(function: Function) -> click.Command:
-    name = function.__name__.rstrip("_").replace("_", "-")
-    return cli.command(name)(console.with_options(click.pass_obj(console.stoppable(function))))
+    made = console.command(function)
+    cli.add_command(made)
+    return made
+
+
+no_backup = click.option("--no-backup", is_flag=True, help="Don't take a backup first.")
 
 
 @command
 @click.argument("to", required=False)
 @click.option("--dry-run", is_flag=True, help="Only show what would run, like `plan`.")
-def up(session: Session, to: str | None = None, dry_run: bool = False) -> None:
+@no_backup
+def up(
+    session: Session, to: str | None = None, dry_run: bool = False, no_backup: bool = False
+) -> None:
     """Apply what is pending, in order, through TO.
 
     Example: migrate.py up add_server_settings
     """
-    runner = session.open()
+    runner = session.open(backup=not no_backup)
     if dry_run:
         _show_plan(session, runner, to)
     else:
@@ -87,14 +108,15 @@ def up(session: Session, to: str | None = None, dry_run: bool = False) -> None:
 @command
 @click.argument("to", required=False)
 @click.option("--yes", is_flag=True, help="Don't ask.")
-def down(session: Session, to: str | None, yes: bool) -> None:
+@no_backup
+def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
     """Undo the newest migration, or all back through TO.
 
     Says which rows go and asks first.
 
     Example: migrate.py down update_meetings_hybrid_storage
     """
-    runner = session.open()
+    runner = session.open(backup=not no_backup)
     if not yes:
         losses = runner.losses(to)
         for line in losses:
@@ -108,14 +130,15 @@ def down(session: Session, to: str | None, yes: bool) -> None:
 
 @command
 @click.argument("to", required=False)
-def fake(session: Session, to: str | None) -> None:
+@no_backup
+def fake(session: Session, to: str | None, no_backup: bool) -> None:
     """Record what is pending as applied, through TO, without running it.
 
     What was edited after it was applied is recorded anew.
 
     Example: migrate.py fake add_hmac_auth
     """
-    runner = session.open()
+    runner = session.open(backup=not no_backup)
     _show_run(session, runner, runner.fake(to))
 
 
@@ -170,11 +193,15 @@ def _show_plan(session: Session, runner: Runner, to: str | None) -> None:
 
 def _show_run(session: Session, runner: Runner, done: Run) -> None:
     lines = report.outcome_lines(done.outcomes, report.PAST, session.verbose)
+    if done.backup:
+        lines.append(f"backup   {done.backup}")
     session.show(
         lines or [_nothing_to_do(runner)],
         direction=done.direction,
         done=[report.outcome_document(outcome) for outcome in done.outcomes],
         differences=list(done.differences),
+        backup=str(done.backup) if done.backup else None,
+        locked_ms=done.locked_ms,
     )
     for text in done.differences:
         console.warn(text)

@@ -15,6 +15,7 @@ from dataclasses import replace
 import pytest
 
 from server.migrations.cli import console
+from server.migrations.engine.backup import backups_of
 from server.migrations.engine.errors import UnusableMigration
 from server.migrations.migrate import cli as commands
 from tests.conftest import MIGRATE, ROOT, as_unprivileged, copy_legacy, migration, schema_of
@@ -80,7 +81,7 @@ def test_plan_shows_the_sql_and_changes_nothing(call, path, command):
     assert not path.exists()
 
 
-def test_down_says_what_goes_and_wants_a_yes(call, connect):
+def test_down_says_what_goes_and_wants_a_yes(call, connect, path):
     call()
     connect().execute("INSERT INTO tags (name) VALUES ('a')")
     status, out, err = call("down", "create")
@@ -90,9 +91,11 @@ def test_down_says_what_goes_and_wants_a_yes(call, connect):
         "error: say --yes to lose that (see --help)\n"
     )
     status, out, err = call("down", "create", "--yes")
+    (backup,) = backups_of(path)
     assert (status, out, err) == (
         0,
-        "undone   add\n           drop    tags.color\nundone   create\n           drop    tags\n",
+        "undone   add\n           drop    tags.color\nundone   create\n"
+        f"           drop    tags\nbackup   {backup}\n",
         "",
     )
 
@@ -354,3 +357,48 @@ def test_output_may_be_cut_off(path):
         text=True,
     )
     assert (done.stdout, done.stderr) == ("apply    add_hmac_auth\n", "")
+
+
+# Looking after a database.
+
+
+def test_backup_and_restore(call, connect, path):
+    assert call("backup")[0] == 2
+    call()
+    connect().execute("INSERT INTO tags (name) VALUES ('before')")
+    status, out, _ = call("backup")
+    assert status == 0
+    taken = out.split()[1]
+    connect().execute("DELETE FROM tags")
+    status, out, err = call("restore", taken)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"restored {path} from {taken}\nkept     {path}.replaced.")
+    assert connect().execute("SELECT name FROM tags").fetchall() == [("before",)]
+
+
+def test_rehearse_tells_and_changes_nothing(call, path):
+    status, out, _ = call("rehearse")
+    assert (status, out) == (0, "nothing to rehearse\n")
+    copy_legacy("after1", path)
+    before = path.read_bytes()
+    status, out, _ = call("rehearse")
+    assert status == 0
+    assert out.startswith("would do create\n")
+    assert "rows     tags: no table before, 0 after" in out
+    assert out.endswith("again    every step was skipped\n")
+    assert path.read_bytes() == before
+    assert json.loads(call("rehearse", "--json")[1])["rehearsal"]["repeated"] == []
+
+
+def test_doctor_exits_with_the_answer(call, path):
+    assert call("doctor")[0] == 0
+    call()
+    assert call("doctor")[0] == 0
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:8192] + b"\xff" * 8192)
+    status, out, err = call("doctor", "--json")
+    problems = [f for f in json.loads(out)["findings"] if f["severity"] == "problem"]
+    assert status == 1
+    assert problems[0]["subject"] == "integrity"
+    assert problems[0]["remedy"]
+    assert err == ""

@@ -6,6 +6,7 @@ Facts go to stdout, trouble to stderr, one line each; a traceback only with -v.
 from __future__ import annotations
 
 import functools
+import importlib
 import signal
 import sys
 import traceback
@@ -35,9 +36,16 @@ class Session:
         self.wait = 60.0
         self.runner: Runner | None = None
 
-    def open(self) -> Runner:
+    def open(self, *, backup: bool = True) -> Runner:
         file = locate(self.database or settings.database_location())
-        self.runner = Runner(self.project, file, wait=self.wait, on_wait=self._waiting)
+        self.runner = Runner(
+            self.project,
+            file,
+            wait=self.wait,
+            backup=backup,
+            on_wait=self._waiting,
+            on_progress=show_progress,
+        )
         for name in self.runner.strays():
             warn(f"'{name}' is neither listed nor excluded in migrate.py, and is never run")
         return self.runner
@@ -57,8 +65,39 @@ class Session:
         warn(f"waiting up to {self.wait:g} s for the write lock{by}")
 
 
+def show_progress(done: int, total: int) -> None:
+    """On a terminal only, in one line that vanishes when it is done."""
+    if sys.stderr.isatty():
+        line = f"backup {100 * done // max(total, 1):3}%" if done < total else ""
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+
+
 def warn(text: str) -> None:
     click.echo(f"warning: {text}", err=True)
+
+
+class Commands(click.Group):
+    """A group whose rarer commands are imported when they are called."""
+
+    def __init__(self, *arguments: Any, elsewhere: dict[str, str], **attributes: Any) -> None:
+        super().__init__(*arguments, **attributes)
+        self.elsewhere = elsewhere
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.commands, *self.elsewhere]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in self.elsewhere:
+            module, _, attribute = self.elsewhere[name].partition(":")
+            found: click.Command = getattr(importlib.import_module(module), attribute)
+            return found
+        return super().get_command(ctx, name)
+
+
+def command(function: Function) -> click.Command:
+    """A command of the function's name, which gets the session as its first argument."""
+    name = function.__name__.rstrip("_").replace("_", "-")
+    return click.command(name)(with_options(click.pass_obj(stoppable(function))))
 
 
 def with_options(command: Function) -> Function:

@@ -9,9 +9,11 @@ from server.migrations.engine.plan import Standing
 
 if TYPE_CHECKING:
     from server.migrations.engine.execution import Outcome
+    from server.migrations.engine.findings import Finding
     from server.migrations.engine.history import Entry
 
 FUTURE = {"up": "apply", "down": "undo", "fake": "record"}
+REHEARSED = {"up": "would do"}
 PAST = {"up": "applied", "down": "undone", "fake": "recorded"}
 INDENT = " " * 11
 
@@ -54,6 +56,15 @@ def history_lines(entries: Iterable[Entry]) -> list[str]:
         f"{entry.duration_ms:>6} ms  {entry.checksum[:12]}  {entry.versions}"
         for entry in entries
     ]
+
+
+def finding_lines(findings: Iterable[Finding]) -> list[str]:
+    lines = []
+    for finding in findings:
+        lines.append(f"{finding.severity:<8} {finding.subject}: {finding.sentence}")
+        if finding.remedy:
+            lines.append(f"{INDENT}{finding.remedy}")
+    return lines
 
 
 def outcome_document(outcome: Outcome) -> dict[str, Any]:

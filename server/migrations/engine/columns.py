@@ -144,7 +144,8 @@ class Columns(Alterations):
         triggers = [
             t for t in introspection.dependents(self.read, stored.name) if t.kind == "trigger"
         ]
-        with self.record.step("fill", f"{stored.name}.{column_name}"), self.watch.trusting():
+        step = self.record.changing_rows("fill", f"{stored.name}.{column_name}")
+        with step, self.watch.trusting():
             for trigger in triggers:
                 self.execute_sql(f"DROP TRIGGER {quote(trigger.name)}")
             self.execute_sql(update)

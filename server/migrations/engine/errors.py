@@ -10,7 +10,10 @@ MigrationError
 │   └── OutOfOrder            the list's order contradicts the order in the history
 ├── DatabaseLocked        another process keeps the write lock
 ├── DatabaseFailed        SQLite could not: disk, permissions, damage
+├── BackupFailed          no whole copy could be made
+├── RestoreRefused        a file that must not, or can't, take the place of the database
 ├── Refused               an operation that can't be done without losing something
+│   ├── OnlyCopy              an interrupted rebuild of another tool left rows elsewhere
 │   └── InMemoryTable         a table that is not in the database file
 ├── MigrationFailed       an exception inside of a migration
 └── BrokenPromise         a migration did what its steps don't say; found before COMMIT
@@ -102,6 +105,21 @@ class DatabaseFailed(MigrationError):
         super().__init__(f"'{where}': {cause}; nothing was changed; {remedy}")
 
 
+class BackupFailed(MigrationError):
+    def __init__(self, where: Path, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(
+            f"no copy at '{where}': {why}; nothing was changed; mend that, or go without a backup "
+            "with --no-backup"
+        )
+
+
+class RestoreRefused(MigrationError):
+    def __init__(self, file: Path, why: str, remedy: str) -> None:
+        self.file, self.why, self.remedy = file, why, remedy
+        super().__init__(f"'{file}' was not restored: {why}; {remedy}")
+
+
 class Refused(MigrationError):
     """An operation that can't be done without losing something; names what stands in the way."""
 
@@ -113,6 +131,12 @@ class InMemoryTable(Refused):
             f"'{table}' lives in memory only, and no migration can reach it; change the model "
             f"{model} instead and restart the server"
         )
+
+
+class OnlyCopy(Refused):
+    def __init__(self, story: str, remedy: str) -> None:
+        self.story, self.remedy = story, remedy
+        super().__init__(f"{story}; {remedy}")
 
 
 class MigrationFailed(MigrationError):

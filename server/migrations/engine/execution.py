@@ -39,14 +39,16 @@ def run_script(
     direction: str,
     watch: Watch,
     made: Collection[str] | None,
+    *,
+    has_rows: bool = True,
 ) -> Outcome:
-    """Run one direction of one migration.
+    """Run one direction of one migration; ``has_rows=False`` on a clone of the schema alone.
 
     Raises MigrationFailed with the statement, and what the verbs refuse.  Neither commits nor
     rolls back, and leaves it to the caller to ask ``watch`` what was lost.
     """
     function = script.function(direction)
-    record = Record()
+    record = Record(has_rows=has_rows)
     migrator = GuardedMigrator(database, record, watch, made)
     started = time.perf_counter()
     # Python handles a signal between two bytecodes: this gives it some inside of a long statement.

@@ -15,6 +15,7 @@ from server.migrations.engine import introspection
 from server.migrations.engine.errors import MigrationFailed
 from server.migrations.engine.execution import Outcome, run_script
 from server.migrations.engine.introspection import Execute
+from server.migrations.engine.names import quote
 from server.migrations.engine.scripts import Script
 from server.migrations.engine.watch import Watch
 
@@ -51,7 +52,10 @@ def forecast(
         watch = Watch(database.connection(), in_memory)
         for script in scripts:
             try:
-                outcomes.append(run_script(database, script, direction, watch, made(script)))
+                outcome = run_script(
+                    database, script, direction, watch, made(script), has_rows=False
+                )
+                outcomes.append(outcome)
             except MigrationFailed as exc:
                 return Forecast(tuple(outcomes), unforeseen=str(exc))
         return Forecast(tuple(outcomes), tuple(watch.lost_objects()))
@@ -76,3 +80,21 @@ def clone_schema(read: Execute, clone: sqlite3.Connection) -> None:
             clone.execute(item.sql)
         except sqlite3.OperationalError:
             continue
+
+
+def losses(execute: Execute, forecast: Forecast) -> list[str]:
+    """Tables and columns with values in them that the run would drop, a line each."""
+    lines = []
+    dropped = [s.subject for o in forecast.outcomes for s in o.steps if s.action == "drop"]
+    for subject in dropped:
+        table, _, column = subject.rpartition(".")
+        if introspection.has_table(execute, subject):
+            sql, what = f"SELECT count(*) FROM {quote(subject)}", f"table {subject}"
+        elif table and introspection.has_column(execute, table, column):
+            sql = f"SELECT count({quote(column)}) FROM {quote(table)}"
+            what = f"column {subject}"
+        else:
+            continue
+        if rows := next(iter(execute(sql)))[0]:
+            lines.append(f"{what}: {rows} rows")
+    return lines

@@ -166,7 +166,7 @@ class GuardedMigrator(Columns):
     def sql(self, sql: str, params: Sequence[Any] | None = None) -> None:
         """One statement of one's own; what it says it writes, drops or alters is meant."""
         self.settle()
-        with self.record.step("run", summary(sql)):
+        with self.record.changing_rows("run", summary(sql)):
             self.record.made |= self.watch.before(sql, params or (), names=True)
             self.execute_sql(sql, params)
 

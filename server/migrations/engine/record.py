@@ -32,10 +32,13 @@ class Step:
 class Record:
     """The steps so far; ``last_statement`` is the one that an error came from or after."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_rows: bool = True) -> None:
+        """``has_rows=False``: on a clone without rows, where no row to change means nothing."""
         self.steps: list[Step] = []
         self.made: set[str] = set()
         self.last_statement = ""
+        self._changed_rows: int | None = None
+        self._has_rows = has_rows
         self._unclaimed: list[str] = []
 
     @contextmanager
@@ -49,6 +52,8 @@ class Record:
             self.made |= before(sql, params or ())
             self.last_statement = sql
             cursor = execute_sql(sql, params)
+            if cursor.rowcount >= 0:
+                self._changed_rows = cursor.rowcount
             self._unclaimed.append(sql)
             return cursor
 
@@ -66,6 +71,16 @@ class Record:
         yield
         self.steps.append(Step(action, subject, note, tuple(self._unclaimed)))
         self._unclaimed.clear()
+
+    @contextmanager
+    def changing_rows(self, action: str, subject: str) -> Iterator[None]:
+        """A step that is a skip when its INSERT, UPDATE or DELETE found nothing to do."""
+        self._changed_rows = None
+        with self.step(action, subject):
+            yield
+        if self._has_rows and self._changed_rows == 0:
+            done = self.steps.pop()
+            self.steps.append(Step("skip", subject, "no row to change", done.statements))
 
     def note(self, action: str, subject: str, note: str) -> None:
         """A step that takes no statement, or takes it later."""

@@ -6,18 +6,20 @@ A run that has nothing to do takes no lock, imports no migration and writes no b
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from server.migrations.engine import history, introspection, plan
 from server.migrations.engine.errors import BrokenPromise
 from server.migrations.engine.history import Entry
 from server.migrations.engine.introspection import Execute
-from server.migrations.engine.names import quote
 from server.migrations.engine.project import DatabaseFile, Project
-from server.migrations.engine.scripts import Script, scripts, strays
+from server.migrations.engine.scripts import Script, strays
+from server.migrations.engine.state import State, read_state
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
@@ -27,32 +29,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class State:
-    """Files and history at one moment; ``applied`` in the order of application."""
-
-    scripts: tuple[Script, ...]
-    entries: tuple[Entry, ...]
-    applied: Mapping[str, Entry]
-
-    def made(self, script: Script) -> Collection[str]:
-        """What the script created here, as far as the history knows."""
-        entry = self.applied.get(script.name)
-        return entry.made if entry else frozenset()
-
-
-@dataclass(frozen=True)
 class Run:
     """What a run did.  Empty ``outcomes``: there was nothing to do.
 
-    ``differences`` are what the schema and the models disagree about without harm.
+    ``differences`` are what the schema and the models disagree about without harm, ``locked_ms`` is
+    for how long others could not write, with the backup.
     """
 
     direction: str
     outcomes: tuple[Outcome, ...] = ()
     differences: tuple[str, ...] = ()
-
-
-Choose = Callable[[State], Sequence[Script]]
+    backup: Path | None = None
+    locked_ms: int = 0
 
 
 class Runner:
@@ -64,11 +52,15 @@ class Runner:
         file: DatabaseFile,
         *,
         wait: float = 60.0,
+        backup: bool = True,
         on_wait: Callable[[list[str]], None] = lambda holders: None,
+        on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """``wait``: seconds for the write lock; ``on_wait`` hears who holds it; ``committed``
-        tells after an interruption whether the run was done."""
-        self.project, self.file, self.wait, self.on_wait = project, file, wait, on_wait
+        """``wait``: seconds for the write lock; ``on_wait`` hears who holds it, ``on_progress``
+        how many pages of a backup are done, and of how many.  ``committed`` tells after an
+        interruption whether the run was done."""
+        self.project, self.file, self.wait, self.backup = project, file, wait, backup
+        self.on_wait, self.on_progress = on_wait, on_progress
         self.committed = False
 
     # Questions.
@@ -76,7 +68,7 @@ class Runner:
     def state(self) -> State:
         """Reads only."""
         with self.file.reading() as connection:
-            return self._state(connection.execute if connection else None)
+            return read_state(self.project, connection.execute if connection else None)
 
     def status(self) -> tuple[plan.Standing, ...]:
         state = self.state()
@@ -93,16 +85,17 @@ class Runner:
 
         with self.file.reading() as connection:
             read = connection.execute if connection else None
-            state = self._state(read)
-            chosen = self._choose(direction, target)(state)
+            state = read_state(self.project, read)
+            chosen = self._choose(state, direction, target)
             return forecast(read, chosen, direction, self._in_memory(), _limit(direction, state))
 
     def losses(self, target: str | None = None) -> list[str]:
         """What ``down`` would drop that holds rows, a line each.  Reads only."""
+        from server.migrations.engine.forecast import losses
+
         forecast = self.forecast(history.DOWN, target)
-        dropped = [s.subject for o in forecast.outcomes for s in o.steps if s.action == "drop"]
         with self.file.reading() as connection:
-            return _losses(connection.execute, dropped) if connection and dropped else []
+            return [] if connection is None else losses(connection.execute, forecast)
 
     # Runs.
 
@@ -119,45 +112,49 @@ class Runner:
         return self._run(history.FAKE, target)
 
     def _run(self, direction: str, target: str | None) -> Run:
-        choose = self._choose(direction, target)
-        chosen = choose(self.state())
-        if not chosen:
-            return Run(direction)
+        before = self.state()
+        chosen = self._choose(before, direction, target)
         if direction != history.FAKE:
             for script in chosen:
                 script.function(direction)
+        if not chosen:
+            return Run(direction)
         with self._transaction() as database:
+            started = time.monotonic()
             # Another runner may have been faster, so the history is read again under the lock.
-            state = self._state(database.connection().execute)
-            return self._change(database, direction, choose(state), state)
+            state = before.read_again(database.connection().execute)
+            chosen = self._choose(state, direction, target)
+            done = self._change(database, direction, chosen, state)
+        return replace(done, locked_ms=round((time.monotonic() - started) * 1000))
 
     def _change(
         self, database: SqliteDatabase, direction: str, chosen: Sequence[Script], state: State
     ) -> Run:
+        """Inside of the transaction: forecast, backup, change, check."""
         if not chosen:
             return Run(direction)
         execute = database.connection().execute
+        if direction != history.FAKE:
+            self._foresee(execute, direction, chosen, state)
+        backup = self._backup(execute)
         history.create(execute)
         if direction == history.FAKE:
             outcomes = [_recorded(script, state) for script in chosen]
             for outcome in outcomes:
-                history.append(execute, self._entry(outcome))
-            return Run(direction, tuple(outcomes))
+                history.append(execute, self._entry(outcome, backup))
+            return Run(direction, tuple(outcomes), backup=backup)
 
         from server.migrations.engine.execution import run_script
-        from server.migrations.engine.forecast import forecast
         from server.migrations.engine.watch import Watch
 
-        limit, in_memory = _limit(direction, state), self._in_memory()
-        if foreseen := forecast(execute, chosen, direction, in_memory, limit).findings:
-            raise BrokenPromise(foreseen)
-        watch = Watch(database.connection(), in_memory)
+        watch = Watch(database.connection(), self._in_memory())
+        limit = _limit(direction, state)
         outcomes = []
         for script in chosen:
             outcome = run_script(database, script, direction, watch, limit(script))
             if lost := watch.lost_rows():
                 raise BrokenPromise(lost)
-            history.append(execute, self._entry(outcome))
+            history.append(execute, self._entry(outcome, backup))
             outcomes.append(outcome)
         findings = [*watch.lost_objects(), *watch.dangling_keys()]
         differences: tuple[str, ...] = ()
@@ -166,7 +163,29 @@ class Runner:
             findings += broken
         if findings:
             raise BrokenPromise(findings)
-        return Run(direction, tuple(outcomes), differences)
+        return Run(direction, tuple(outcomes), differences, backup)
+
+    def _foresee(
+        self, execute: Execute, direction: str, chosen: Sequence[Script], state: State
+    ) -> None:
+        """Refuse what the schema alone is reason enough to refuse, before the long work."""
+        from server.migrations.engine.forecast import forecast
+        from server.migrations.engine.leftovers import refuse_only_copies
+
+        refuse_only_copies(execute, self.project)
+        limit = _limit(direction, state)
+        foreseen = forecast(execute, chosen, direction, self._in_memory(), limit)
+        if foreseen.findings:
+            raise BrokenPromise(foreseen.findings)
+
+    def _backup(self, execute: Execute) -> Path | None:
+        """Under the write lock, from a second connection; none of a database without content."""
+        if not self.backup or not introspection.objects(execute):
+            return None
+        from server.migrations.engine import backup
+
+        with closing(backup.open_read_only(self.file.path)) as source:
+            return backup.take(source, self.file.path, self.on_progress)
 
     def _compare_with_models(self, execute: Execute) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What breaks the models, and what only differs from them."""
@@ -179,17 +198,9 @@ class Runner:
             tuple(d.sentence for d in differences if d.severity == drift.DIFFERS),
         )
 
-    def _choose(self, direction: str, target: str | None) -> Choose:
-        def choose(state: State) -> Sequence[Script]:
-            plan.check(state.scripts, state.applied, changed=direction != history.FAKE)
-            return PLANS[direction](state.scripts, state.applied, target)
-
-        return choose
-
-    def _state(self, execute: Execute | None) -> State:
-        entries = history.read(execute) if execute else ()
-        listed = scripts(self.project.directory, self.project.listed)
-        return State(listed, entries, history.applied(entries))
+    def _choose(self, state: State, direction: str, target: str | None) -> Sequence[Script]:
+        plan.check(state.scripts, state.applied, changed=direction != history.FAKE)
+        return PLANS[direction](state.scripts, state.applied, target)
 
     def _in_memory(self) -> Mapping[str, str]:
         return {
@@ -197,7 +208,7 @@ class Runner:
             for model in self.project.models().in_memory
         }
 
-    def _entry(self, outcome: Outcome) -> Entry:
+    def _entry(self, outcome: Outcome, backup: Path | None) -> Entry:
         versions = f"{self.project.version}, SQLite {sqlite3.sqlite_version}"
         return Entry(
             outcome.name,
@@ -206,7 +217,7 @@ class Runner:
             "",
             outcome.duration_ms,
             versions,
-            None,
+            str(backup) if backup else None,
             outcome.made,
         )
 
@@ -236,19 +247,3 @@ def _recorded(script: Script, state: State) -> Outcome:
 
     made = frozenset(state.made(script))
     return Outcome(script.name, history.FAKE, script.checksum or "", 0, (), made)
-
-
-def _losses(execute: Execute, dropped: Iterable[str]) -> list[str]:
-    lines = []
-    for subject in dropped:
-        table, _, column = subject.rpartition(".")
-        if introspection.has_table(execute, subject):
-            sql, what = f"SELECT count(*) FROM {quote(subject)}", f"table {subject}"
-        elif table and introspection.has_column(execute, table, column):
-            sql = f"SELECT count({quote(column)}) FROM {quote(table)}"
-            what = f"column {subject}"
-        else:
-            continue
-        if rows := next(iter(execute(sql)))[0]:
-            lines.append(f"{what}: {rows} rows")
-    return lines

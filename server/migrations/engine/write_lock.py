@@ -17,6 +17,7 @@ from pathlib import Path
 from peewee import DatabaseError, SqliteDatabase
 
 from server.migrations.engine.errors import DatabaseFailed, DatabaseLocked, Refused
+from server.migrations.engine.processes import holders
 
 POLL = 0.05  # seconds
 PATIENCE = 1.0  # seconds of waiting before it is worth a word
@@ -52,11 +53,11 @@ def transaction(
         try:
             if connection.execute("PRAGMA foreign_keys").fetchone()[0]:
                 raise Refused("foreign keys are on, and SQLite did not let them be turned off")
-            _execute_when_free(connection, "BEGIN IMMEDIATE", path, wait, on_wait)
+            execute_when_free(connection, "BEGIN IMMEDIATE", path, wait, on_wait)
             with _rolled_back_on_error(database, connection):
                 yield
                 with _uninterrupted():
-                    _execute_when_free(connection, "COMMIT", path, wait, on_wait)
+                    execute_when_free(connection, "COMMIT", path, wait, on_wait)
                     on_commit()
         finally:
             database.close()
@@ -110,10 +111,10 @@ def _remedy(message: str) -> str:
     return found[0] if found else "see -v for the traceback"
 
 
-def _execute_when_free(
+def execute_when_free(
     connection: sqlite3.Connection, sql: str, path: Path, wait: float, on_wait: OnWait
 ) -> None:
-    """BEGIN IMMEDIATE or COMMIT as soon as SQLite lets it.  Raises DatabaseLocked."""
+    """BEGIN IMMEDIATE, say, or COMMIT, as soon as SQLite lets it.  Raises DatabaseLocked."""
     started = time.monotonic()
     told = False
     while True:
@@ -130,39 +131,3 @@ def _execute_when_free(
                 on_wait(holders(path))
                 told = True
         time.sleep(min(POLL, max(0.0, wait - waited)))
-
-
-def holders(path: Path) -> list[str]:
-    """Other processes with a lock on the database or its -shm file, as ``process 42 (python …)``.
-
-    Read from /proc/locks; empty where the system does not tell.
-    """
-    try:
-        inodes = {
-            (os.major(s.st_dev), os.minor(s.st_dev), s.st_ino)
-            for s in (p.stat() for p in (path, Path(f"{path}-shm")) if p.exists())
-        }
-        lines = Path("/proc/locks").read_text().splitlines()
-    except OSError:
-        return []
-    found = set()
-    for line in lines:
-        fields = line.split()
-        # 1: POSIX  ADVISORY  WRITE 3568 fd:00:2531452 0 EOF; a waiting one has -> after its number
-        if len(fields) < 8 or "WRITE" not in fields:
-            continue
-        at = fields.index("WRITE")
-        major, minor, inode = fields[at + 2].split(":")
-        if (int(major, 16), int(minor, 16), int(inode)) in inodes:
-            found.add(int(fields[at + 1]))
-    return [_describe(pid) for pid in sorted(found - {os.getpid()})]
-
-
-def _describe(pid: int) -> str:
-    if pid <= 0:
-        return "a process of another container"
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
-    except OSError:
-        command = ""
-    return f"process {pid} ({command[:60]})" if command else f"process {pid}"
