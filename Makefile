@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: migrate test check clean
+.PHONY: migrate test check faults bench clean
 
 migrate: $(VENV)/.server
 	cd server && ../$(BIN)/python migrations/migrate.py
@@ -17,6 +17,12 @@ check: $(VENV)/.check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+faults: $(VENV)/.check
+	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/migrations/test_crash.py
+
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks
+
 clean:
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
@@ -27,6 +33,10 @@ $(VENV)/.python:
 $(VENV)/.server: $(VENV)/.python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
+
+$(VENV)/.bench: $(VENV)/.python setup.cfg pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@ $(VENV)/.server
 
 $(VENV)/.check: $(VENV)/.python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check]'

@@ -17,6 +17,7 @@ import pytest
 from server.db.connection import SqliteFile
 from server.migrations.engine.project import Models, Project
 from server.migrations.engine.runner import Runner
+from tests import apsw_driver
 
 ROOT = Path(__file__).parent.parent
 MIGRATE = ROOT / "server" / "migrations" / "migrate.py"
@@ -67,9 +68,21 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
 
 
 @pytest.fixture
-def make_runner(make_project: Callable[..., Project], path: Path) -> Callable[..., Runner]:
+def file(path: Path) -> SqliteFile:
+    """How runs open the database."""
+    return SqliteFile(path)
+
+
+@pytest.fixture(params=["Python's SQLite", "a newer SQLite"])
+def either_sqlite(request: pytest.FixtureRequest, path: Path) -> SqliteFile:
+    """For a test with `file = either_sqlite`: SQLite as it is, and with all its native ALTERs."""
+    return SqliteFile(path) if request.param == "Python's SQLite" else apsw_driver.File(path)
+
+
+@pytest.fixture
+def make_runner(make_project: Callable[..., Project], file: SqliteFile) -> Callable[..., Runner]:
     def make(files: Mapping[str, str], **models: tuple) -> Runner:
-        return Runner(make_project(files, **models), SqliteFile(path), wait=5)
+        return Runner(make_project(files, **models), file, wait=5)
 
     return make
 
@@ -145,3 +158,12 @@ def apply(make_runner: Callable[..., Runner]) -> Callable[..., list[tuple[str, s
         return [(s.action, s.subject, s.note) for o in done.outcomes for s in o.steps]
 
     return run
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many faults were tried; one that is not survived fails its test."""
+    from tests.test_faults import FAULTS
+
+    counts = terminalreporter.config.stash.get(FAULTS, {})
+    for kind, count in counts.items():
+        terminalreporter.write_line(f"survived {count:>6}  {kind}")

@@ -118,7 +118,11 @@ class Alterations(Redefinitions):
             return self.record.skip(f"{stored.name}.{name}", "already there")
         text, params = self.make_context().sql(constraint).query()
         assert not params, "a constraint has no parameters"
-        self._add_constraint(stored, f"CONSTRAINT {quote(name)} {text}", name)
+        if self._is_native(stored) and tokens(text)[0].keyword == "CHECK":
+            with self.record.step("add", f"{stored.name}.{name}"):
+                super().add_constraint(stored.name, name, constraint).run()
+        else:
+            self._add_constraint(stored, f"CONSTRAINT {quote(name)} {text}", name)
         return None
 
     @operation
@@ -137,8 +141,13 @@ class Alterations(Redefinitions):
     @operation
     def drop_constraint(self, table: str, name: str) -> None:
         stored = self.existing(table)
-        if not self.definition(stored).named_constraint(name):
+        found = self.definition(stored).named_constraint(name)
+        if found is None:
             return self.record.skip(f"{stored.name}.{name}", "not there")
+        if self._is_native(stored) and found.kind == "CHECK":
+            with self.record.step("drop", f"{stored.name}.{name}"):
+                super().drop_constraint(stored.name, name).run()
+            return None
 
         def without(table_now: CreateTable) -> CreateTable:
             found = table_now.named_constraint(name)
@@ -202,7 +211,7 @@ class Alterations(Redefinitions):
         self.edit(stored, lambda t: edits.with_constraint(t, text), "add", subject)
 
     def _is_native(self, stored: SchemaObject) -> bool:
-        """Whether this SQLite can alter the nullability of a column itself."""
+        """Whether this SQLite can alter NOT NULL and CHECK itself, and no rebuild waits anyway."""
         return self.database.server_version >= (3, 53, 0) and not self.is_pending(stored.name)
 
 

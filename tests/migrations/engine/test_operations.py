@@ -6,7 +6,14 @@ import pytest
 from peewee import CharField, Model
 
 from server.migrations.engine.errors import InMemoryTable, MigrationFailed, Refused
+from tests import apsw_driver
 from tests.conftest import migration
+
+
+@pytest.fixture
+def file(either_sqlite):
+    return either_sqlite
+
 
 PARENTS_AND_CHILDREN = """
 CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT NOT NULL, note TEXT, amount INT DEFAULT 5);
@@ -41,6 +48,9 @@ def database(connect):
 def columns(database, table):
     return [row[1] for row in database.execute(f"PRAGMA table_info({table})")]
 
+
+# Where SQLite is 3.53 or newer, these need no rebuild.
+NATIVE = ("add_not_null", "drop_not_null", "add_constraint")
 
 # Verb, what it does the first time, and what it notes the second time.
 TWICE = [
@@ -255,7 +265,7 @@ TWICE = [
 
 
 @pytest.mark.parametrize(("verb", "first", "second"), TWICE)
-def test_a_verb_does_it_once_or_says_why_not(database, apply, verb, first, second):
+def test_a_verb_does_it_once_or_says_why_not(database, apply, file, verb, first, second):
     before = database.execute("SELECT * FROM sqlite_master").fetchall()
     body = f"import datetime\nmigrator.migrate(migrator.{verb})"
     if isinstance(first, Refused):
@@ -263,6 +273,8 @@ def test_a_verb_does_it_once_or_says_why_not(database, apply, verb, first, secon
             apply(body)
         assert database.execute("SELECT * FROM sqlite_master").fetchall() == before
         return
+    if isinstance(file, apsw_driver.File) and verb.startswith(NATIVE):
+        first = [step for step in first if step[0] != "rebuild"]
     assert apply(body) == first
     after = database.execute("SELECT * FROM sqlite_master WHERE name <> 'schema_history'")
     after = after.fetchall()

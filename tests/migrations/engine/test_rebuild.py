@@ -16,6 +16,12 @@ from server.migrations.engine.errors import Refused
 from server.migrations.engine.rebuild import rebuild
 from tests.conftest import schema_of
 
+
+@pytest.fixture
+def file(either_sqlite):
+    return either_sqlite
+
+
 ZOO = """
 CREATE TABLE log (what TEXT);
 CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT UNIQUE);

@@ -1,0 +1,138 @@
+"""The SQLite that comes with apsw, newer than Python's, behind the interface of Python's driver.
+
+With it the tests reach SQLite versions and, through apsw's virtual file systems, faults of the disk
+that Python's own driver can't.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+from peewee import SqliteDatabase
+
+from server.db.connection import SqliteFile
+
+VERSION = tuple(map(int, apsw.sqlite_lib_version().split(".")))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """apsw's exceptions as those of sqlite3, with SQLite's own words."""
+    try:
+        yield
+    except apsw.ConstraintError as exc:
+        raise sqlite3.IntegrityError(_words(exc)) from exc
+    except apsw.InterruptError as exc:
+        raise sqlite3.OperationalError("interrupted") from exc
+    except (apsw.NotADBError, apsw.CorruptError, apsw.AuthError) as exc:
+        raise sqlite3.DatabaseError(_words(exc)) from exc
+    except apsw.Error as exc:
+        raise sqlite3.OperationalError(_words(exc)) from exc
+
+
+def _words(exc: apsw.Error) -> str:
+    names = {apsw.BusyError: "database is locked", apsw.FullError: "database or disk is full"}
+    return names.get(type(exc), str(exc))
+
+
+class Cursor:
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self.rowcount = -1
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        before = self._connection.total_changes()
+        with translated():
+            self._cursor.execute(sql, tuple(params))
+        first = sql.lstrip()[:6].upper()
+        if first in ("INSERT", "UPDATE", "DELETE"):
+            self.rowcount = self._connection.total_changes() - before
+        return self
+
+    def fetchone(self) -> Any:
+        with translated():
+            return self._cursor.fetchone()
+
+    def fetchall(self) -> list[Any]:
+        with translated():
+            return self._cursor.fetchall()
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.fetchall())
+
+    def close(self) -> None:
+        self._cursor.close()
+
+    @property
+    def lastrowid(self) -> int:
+        return self._connection.last_insert_rowid()
+
+    @property
+    def description(self) -> Any:
+        return self._cursor.description
+
+
+class Connection:
+    def __init__(self, path: Path | str, vfs: str | None = None) -> None:
+        with translated():
+            self.apsw = apsw.Connection(str(path), vfs=vfs)
+
+    def cursor(self) -> Cursor:
+        return Cursor(self.apsw)
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
+        return self.cursor().execute(sql, params)
+
+    @property
+    def in_transaction(self) -> bool:
+        return self.apsw.in_transaction
+
+    def set_authorizer(self, function: Callable[..., int]) -> None:
+        self.apsw.set_authorizer(function)
+
+    def set_progress_handler(self, function: Callable[[], int] | None, steps: int) -> None:
+        self.apsw.set_progress_handler(function and (lambda: bool(function())), steps)
+
+    def create_function(self, name: str, count: int, function: Any, **_: Any) -> None:
+        self.apsw.create_scalar_function(name, function, count)
+
+    def close(self) -> None:
+        with translated():
+            self.apsw.close()
+
+
+class Database(SqliteDatabase):
+    """Peewee on apsw's SQLite."""
+
+    server_version = VERSION
+
+    def __init__(self, path: Path | str, vfs: str | None = None, **options: Any) -> None:
+        self.vfs = vfs
+        super().__init__(str(path), **options)
+
+    def _connect(self) -> Connection:
+        connection = Connection(self.database, self.vfs)
+        self._add_conn_hooks(connection)
+        return connection
+
+
+@dataclass(frozen=True)
+class File(SqliteFile):
+    """A database file that is opened for writing by apsw, through a virtual file system.
+
+    ``cache_size``: pages that SQLite holds back; with few it writes in the middle of a run.
+    """
+
+    vfs: str | None = None
+    cache_size: int = -2000
+
+    def database(self, *, foreign_keys: bool, timeout: float = 5.0) -> SqliteDatabase:
+        pragmas = {"foreign_keys": int(foreign_keys), "cache_size": self.cache_size}
+        return Database(self.path, self.vfs, pragmas=pragmas)
