@@ -59,8 +59,14 @@ MeetingParticipant.add_index(
 )
 MeetingParticipant.add_index(MeetingParticipant.user_id, name="meeting_participants_user_id")
 
-# Who is in the list already comes first, then the participants in the order of their invitation.
-INVITEES = """(
+# The participants in the order of their invitation; who is in the list already comes first.
+INVITEES = """CASE WHEN invited_participants = '[]' THEN (
+    SELECT json_group_array(user_id) FROM (
+        SELECT user_id FROM meeting_participants AS p
+        WHERE p.meeting_id = meetings.meeting_id AND p.user_id <> meetings.created_by
+        ORDER BY participant_id
+    )
+) ELSE (
     SELECT json_group_array(invitee) FROM (
         SELECT invitee FROM (
             SELECT 0 AS source, key AS place, value AS invitee
@@ -70,7 +76,7 @@ INVITEES = """(
             WHERE p.meeting_id = meetings.meeting_id AND p.user_id <> meetings.created_by
         ) GROUP BY invitee ORDER BY min(source), min(place)
     )
-)"""
+) END"""
 HAS_INVITEES = """EXISTS (
     SELECT 1 FROM meeting_participants AS p
     WHERE p.meeting_id = meetings.meeting_id AND p.user_id <> meetings.created_by
