@@ -1,0 +1,205 @@
+"""``python -m benchmarks [--quick] [--write FILE]``: every timing in one run, as a table.
+
+Ratios are of medians within the run.  ``--quick`` uses small databases, to see that it works.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+
+from benchmarks import dataset, tools
+from benchmarks.measure import Candidate, Timing, show, time_in_turn
+from benchmarks.tools import OURS, PWMIGRATE, Migration, Tool
+
+HERE = Path(__file__).parent
+
+
+class Bench:
+    def __init__(self, folder: Path, quick: bool) -> None:
+        self.folder, self.quick = folder, quick
+        self.database = folder / "run.sqlite"
+        self.rows: list[str] = []
+
+    def table(self, title: str, baseline: str, timings: Sequence[Timing]) -> None:
+        base = next(t for t in timings if t.name == baseline)
+        for timing in timings:
+            ratio = timing.median / base.median
+            row = f"| {title} | {timing.name} | {show(timing.median)} | {timing.spread} |"
+            row += f" {ratio:.2f} | {timing.peak:.0f} MB |"
+            print(row, flush=True)  # noqa: T201
+            self.rows.append(row)
+
+    def restore(self, source: Path | None) -> Callable[[], None]:
+        """Before each run: the database as ``source`` has it; None for an empty file."""
+
+        def prepare() -> None:
+            for found in self.folder.glob("run.sqlite*"):
+                found.unlink()
+            if source is None:
+                self.database.touch()
+            else:
+                shutil.copyfile(source, self.database)
+                os.sync()
+
+        return prepare
+
+    def tool(self, name: str, migrations: list[Migration], source: Path | None) -> Candidate:
+        made = Tool(name, self.folder / name, self.database)
+        made.write(migrations)
+        return Candidate(name, made.up, self.restore(source))
+
+    # The scenarios.
+
+    def no_op(self) -> None:
+        """Four small migrations, all applied."""
+        candidates = []
+        for name in tools.installed():
+            candidate = self.tool(name, [tools.small(n) for n in range(1, 5)], None)
+            done = self.folder / f"done-{name}.sqlite"
+            time_in_turn([candidate], 1)
+            shutil.copyfile(self.database, done)
+            candidates.append(Candidate(name, candidate.command, self.restore(done)))
+        runs = 3 if self.quick else 15
+        self.table("nothing to do", PWMIGRATE, time_in_turn(candidates, runs, warmup=1))
+
+    def first_run(self) -> None:
+        """Our four migrations on an empty file."""
+        forecast = dataset.statements_by_migration(self.folder / "none.sqlite")
+        migrations = tools.first_run(forecast)
+        candidates = [self.tool(name, migrations, None) for name in tools.installed()]
+        runs = 3 if self.quick else 15
+        self.table("first run", PWMIGRATE, time_in_turn(candidates, runs, warmup=1))
+
+    def thousand(self) -> None:
+        count = 50 if self.quick else 1000
+        migrations = [tools.small(number) for number in range(1, count + 1)]
+        candidates = [self.tool(name, migrations, None) for name in tools.installed()]
+        title = f"{count} small migrations"
+        self.table(title, PWMIGRATE, time_in_turn(candidates, 3))
+
+    def many_applied(self) -> None:
+        """Nothing to do, with 4 and with 10,000 applied."""
+        count = 200 if self.quick else 10_000
+        candidates = []
+        for name, number in ((OURS, 4), (OURS, count), (PWMIGRATE, count)):
+            made = Tool(name, self.folder / f"{name}-{number}", self.database)
+            made.write([tools.small(n) for n in range(1, number + 1)])
+            self.restore(None)()
+            fake = [part if part != "up" else "fake" for part in made.up]
+            time_in_turn([Candidate("fake", fake)], 1)
+            done = self.folder / f"faked-{name}-{number}.sqlite"
+            shutil.copyfile(self.database, done)
+            title = f"{name}, {number:,} applied"
+            candidates.append(Candidate(title, made.up, self.restore(done)))
+        runs = 3 if self.quick else 9
+        timings = time_in_turn(candidates, runs, warmup=1)
+        self.table("nothing to do", timings[0].name, timings)
+
+    def hybrid_storage(self, meetings: int, runs: int) -> None:
+        """Migration 4 against its own statements by plain sqlite3, and against other tools."""
+        source = self.source(meetings)
+        statements = dataset.statements(source)
+        file = self.folder / "statements.json"
+        file.write_text(json.dumps(statements))
+        bare = self.folder / f"bare-{meetings}.sqlite"
+        shutil.copyfile(source, bare)
+        dataset.without_history(bare)
+        plain = [sys.executable, str(HERE / "plain.py"), str(self.database), str(file)]
+        candidates = [
+            Candidate("plain sqlite3, the same statements", plain, self.restore(bare)),
+            *(
+                self.tool(name, [tools.hybrid_storage(statements)], bare)
+                for name in tools.installed()
+            ),
+        ]
+        title = f"migration 4, {meetings:,} meetings"
+        self.table(title, candidates[0].name, time_in_turn(candidates, runs))
+
+    def add_column(self, meetings: int) -> None:
+        """NOT NULL with a constant default, against a migration that does nothing."""
+        nothing = Migration(ours("pass"), "", "", "")
+        add = ours(
+            "migrator.migrate(migrator.add_column('meetings', 'color', CharField(default='red')))"
+        )
+        source = self.source(meetings)
+        candidates = []
+        for name, text in (("a migration without steps", nothing.ours), ("add NOT NULL", add)):
+            tool = Tool(OURS, self.folder / name.replace(" ", "-"), self.database)
+            tool.write([Migration(text, "", "", "")])
+            candidates.append(Candidate(name, tool.up, self.restore_history(source)))
+        runs = 3 if self.quick else 7
+        title = f"add a column, {meetings:,} meetings"
+        self.table(title, candidates[0].name, time_in_turn(candidates, runs, warmup=1))
+
+    def rebuild(self, meetings: int) -> None:
+        """A rebuild against the same by hand."""
+        source = self.source(meetings)
+        tool = Tool(OURS, self.folder / "rebuild", self.database)
+        body = "migrator.migrate(migrator.add_not_null('meetings', 'max_participants'))"
+        tool.write([Migration(ours(body), "", "", "")])
+        file = self.folder / "rebuild.json"
+        file.write_text(json.dumps(dataset.rebuild_by_hand(source)))
+        plain = [sys.executable, str(HERE / "plain.py"), str(self.database), str(file)]
+        candidates = [
+            Candidate("hand-written SQL", plain, self.restore_history(source)),
+            Candidate("add_not_null", tool.up, self.restore_history(source)),
+        ]
+        title = f"rebuild, {meetings:,} meetings"
+        runs = 2 if self.quick else 3
+        self.table(title, candidates[0].name, time_in_turn(candidates, runs))
+
+    def restore_history(self, source: Path) -> Callable[[], None]:
+        bare = self.folder / "bare.sqlite"
+        if not bare.exists():
+            shutil.copyfile(source, bare)
+            dataset.without_history(bare)
+        return self.restore(bare)
+
+    def source(self, meetings: int) -> Path:
+        path = self.folder / f"source-{meetings}.sqlite"
+        if not path.exists():
+            dataset.before_hybrid_storage(path, meetings)
+        return path
+
+
+def ours(body: str) -> str:
+    return f'"""To measure."""\nfrom peewee import *\n\n\ndef up(migrator, db):\n    {body}\n'
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small databases, few runs")
+    parser.add_argument("--write", type=Path, help="write the table to this file too")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        bench = Bench(Path(name), options.quick)
+        bench.no_op()
+        bench.many_applied()
+        bench.first_run()
+        bench.thousand()
+        bench.hybrid_storage(2_000 if options.quick else 100_000, runs=3)
+        large = 5_000 if options.quick else 1_000_000
+        bench.hybrid_storage(large, runs=3)
+        bench.add_column(large)
+        bench.rebuild(large)
+        if options.write:
+            head = [
+                f"{date.today()}, {tools.versions()}, {os.cpu_count()} cores; `make bench`.",
+                "A ratio is to the first row of its block, or to pwmigrate's where it is there.",
+                "",
+                "| what | with | median | spread | ratio | peak memory |",
+                "|---|---|---|---|---|---|",
+            ]
+            options.write.write_text("\n".join([*head, *bench.rows]) + "\n")
+
+
+if __name__ == "__main__":
+    main()

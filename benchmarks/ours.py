@@ -1,0 +1,18 @@
+"""Our command line on migrations in another folder: ``ours.py FOLDER ARGUMENT…``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from server.migrations.cli import console
+from server.migrations.engine.project import Models, Project
+from server.migrations.migrate import cli
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    project = Project(folder, names, {}, lambda: Models((), ()), "bench")
+    console.run(cli, project, sys.argv[2:])
