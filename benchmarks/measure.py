@@ -8,7 +8,9 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+
+# Each tool may keep its compiled files, as it does where it is installed.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,6 @@ class Candidate:
     name: str
     command: Sequence[str]
     prepare: Callable[[], object] = lambda: None
-    cwd: Path | None = None
 
 
 def time_in_turn(candidates: Sequence[Candidate], runs: int, warmup: int = 0) -> list[Timing]:
@@ -59,7 +60,7 @@ def show(seconds: float) -> str:
 def _run(candidate: Candidate) -> tuple[float, float]:
     started = time.perf_counter()
     process = subprocess.Popen(
-        candidate.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=candidate.cwd
+        candidate.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT
     )
     assert process.stdout is not None
     output = process.stdout.read()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -41,7 +42,7 @@ DROPPED = ("status", "max_participants", "source_channel_id", "source_user_id")
 
 @dataclass(frozen=True)
 class Migration:
-    """One migration for each tool: our file, the body of `up` for pwmigrate and Alembic, SQL."""
+    """One migration for each tool: our file, pwmigrate's, the body for Alembic, SQL."""
 
     ours: str
     pwmigrate: str
@@ -56,7 +57,7 @@ def small(number: int) -> Migration:
     )
     return Migration(
         _peewee(model + f"migrator.migrate(migrator.create_table(T{number}))"),
-        model + f"db.create_tables([T{number}])",
+        _peewee(model + f"db.create_tables([T{number}])"),
         f"op.create_table('t{number}', sa.Column('id', sa.Integer, primary_key=True),"
         " sa.Column('name', sa.String(255), nullable=False))",
         f"CREATE TABLE t{number} (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL);",
@@ -66,14 +67,9 @@ def small(number: int) -> Migration:
 def hybrid_storage(statements: list[str]) -> Migration:
     """Our migration 4; ``statements`` are ours, the second of them carries the invitees."""
     fill = statements[1]
-    drops = "".join(f",\n    migrator.drop_column('meetings', '{name}')" for name in DROPPED)
     return Migration(
         (PROJECT.directory / f"{MIGRATIONS[3]}.py").read_text(),
-        "migrator.migrate(migrator.add_column('meetings', 'invited_participants',"
-        " TextField(null=True, constraints=[Default(\"'[]'\")])))\n"
-        f"db.execute_sql({fill!r})\n"
-        "db.execute_sql('DROP TABLE meeting_participants')\n"
-        f"migrator.migrate(migrator.drop_index('meetings', 'meetings_status'){drops})",
+        _peewee(_hybrid_body(fill)),
         "op.add_column('meetings', sa.Column('invited_participants', sa.Text,"
         " server_default='[]'))\n"
         f"op.execute({fill!r})\n"
@@ -85,14 +81,37 @@ def hybrid_storage(statements: list[str]) -> Migration:
     )
 
 
+def _hybrid_body(fill: str) -> str:
+    drops = "".join(f",\n    migrator.drop_column('meetings', '{name}')" for name in DROPPED)
+    return (
+        "migrator.migrate(migrator.add_column('meetings', 'invited_participants',"
+        " TextField(null=True, constraints=[Default(\"'[]'\")])))\n"
+        f"db.execute_sql({fill!r})\n"
+        "db.execute_sql('DROP TABLE meeting_participants')\n"
+        f"migrator.migrate(migrator.drop_index('meetings', 'meetings_status'){drops})"
+    )
+
+
 def first_run(statements: list[list[str]]) -> list[Migration]:
-    """Our four migrations on an empty file; for the others as SQL, which is their quickest way."""
+    """Our four migrations on an empty file.
+
+    For pwmigrate with the same frozen models, as Peewee's manual has it; for the others as SQL,
+    which is their quickest way.
+    """
     found = []
     for name, part in zip(MIGRATIONS, statements):
         ours = (PROJECT.directory / f"{name}.py").read_text()
-        body = "\n".join(f"db.execute_sql({sql!r})" for sql in part)
-        alembic = body.replace("db.execute_sql", "op.execute")
-        found.append(Migration(ours, body, alembic, ";\n".join(part) + ";"))
+        models, _, _ = ours.partition("\n\ndef up(")
+        names = ", ".join(re.findall(r"^class (\w+)\(Model\)", models, re.MULTILINE))
+        body = f"with db.bind_ctx([{names}]):\n    db.create_tables([{names}])"
+        if name == MIGRATIONS[2]:
+            body += "\n    ServerSettings.insert(id=1).execute()"
+        if name == MIGRATIONS[3]:
+            body = _hybrid_body(part[1])
+            models = "from peewee import *"
+        pwmigrate = models + f"\n\ndef up(migrator, db):\n{indent(body, '    ')}\n"
+        alembic = "\n".join(f"op.execute({sql!r})" for sql in part)
+        found.append(Migration(ours, pwmigrate, alembic, ";\n".join(part) + ";"))
     return found
 
 
@@ -131,7 +150,7 @@ class Tool:
         (self.folder / f"m{number:05}.py").write_text(migration.ours)
 
     def _write_pwmigrate(self, number: int, migration: Migration) -> None:
-        (self.folder / f"{number:05}_m.py").write_text(_peewee(migration.pwmigrate))
+        (self.folder / f"{number:05}_m.py").write_text(migration.pwmigrate)
 
     def _write_alembic(self, number: int, migration: Migration) -> None:
         (self.folder / "versions").mkdir(exist_ok=True)

@@ -9,7 +9,6 @@ import functools
 import importlib
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -163,6 +162,8 @@ def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = No
 
 def _trouble(session: Session, exc: BaseException, message: str) -> int:
     if session.verbose:
+        import traceback
+
         traceback.print_exception(type(exc), exc, exc.__traceback__)
     if session.json:
         error = {"type": type(exc).__name__, "message": message}

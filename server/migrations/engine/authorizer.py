@@ -10,8 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.migrations.engine import compiling
 from server.migrations.engine.errors import InMemoryTable, MigrationError, Refused
@@ -39,8 +38,7 @@ OBJECTS = {
 }
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(NamedTuple):
     """A table that a statement writes; ``column`` for an update, ``trigger`` when one does it."""
 
     table: str
@@ -49,8 +47,7 @@ class Write:
     trigger: str | None
 
 
-@dataclass(frozen=True)
-class Effects:
+class Effects(NamedTuple):
     """What a statement would write, and which objects it would create, drop or alter."""
 
     writes: frozenset[Write] = frozenset()

@@ -6,7 +6,8 @@ The grammar is that of https://www.sqlite.org/lang_createtable.html.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from server.migrations.engine.names import fold
 from server.migrations.engine.tokens import Token, tokens
@@ -17,8 +18,7 @@ COLUMN_CONSTRAINTS = TABLE_CONSTRAINTS - {"FOREIGN"} | {
 }
 
 
-@dataclass(frozen=True)
-class Constraint:
+class Constraint(NamedTuple):
     """A constraint of a column or of the table.
 
     ``kind`` is its first keyword (PRIMARY, NOT, NULL, UNIQUE, CHECK, DEFAULT, COLLATE, REFERENCES,
@@ -55,8 +55,7 @@ class Constraint:
         return frozenset(fold(t.name) for t in self.tokens if t.kind != "string" and t.name)
 
 
-@dataclass(frozen=True)
-class ColumnDefinition:
+class ColumnDefinition(NamedTuple):
     name: str
     type: str
     tokens: tuple[Token, ...]
@@ -79,8 +78,14 @@ class UnreadableTable(ValueError):
     """The text is not a CREATE TABLE with a column list."""
 
 
+@lru_cache(maxsize=256)
+def parse(sql: str) -> CreateTable:
+    """The statement in parts; the same text is taken apart once.  Raises UnreadableTable."""
+    return CreateTable(sql)
+
+
 class CreateTable:
-    """The statement in parts.
+    """The statement in parts; never changed once it is made.
 
     Names are compared as SQLite does, without regard to ASCII case.  Raises UnreadableTable, and
     KeyError for a column that is not there.

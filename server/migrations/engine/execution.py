@@ -6,10 +6,9 @@ Used on the database and on its clone alike, so that a forecast is the run itsel
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from peewee import OperationalError, SqliteDatabase
 
@@ -21,8 +20,7 @@ from server.migrations.engine.scripts import Script
 from server.migrations.engine.watch import Watch
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one migration did; ``made`` is what it created, see history.Entry."""
 
     name: str
@@ -85,6 +83,8 @@ def _let_signals_in() -> int:
 
 
 def _failed(script: Script, direction: str, record: Record, exc: Exception) -> MigrationFailed:
+    import traceback
+
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(exc.__traceback__)

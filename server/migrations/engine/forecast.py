@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from peewee import SqliteDatabase
 
@@ -20,8 +20,7 @@ from server.migrations.engine.scripts import Script
 from server.migrations.engine.watch import Watch
 
 
-@dataclass(frozen=True)
-class Forecast:
+class Forecast(NamedTuple):
     """``findings`` are the promises that would be broken; ``unforeseen`` says where and why it
     ended early: a migration may need rows to go on."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.migrations.engine import introspection
 from server.migrations.engine.introspection import Execute
@@ -28,8 +28,7 @@ CREATE = f"""CREATE TABLE {TABLE} (
 )"""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One row.  ``at`` is UTC; ``made`` names what an ``up`` really created in this database, as
     ``table meetings`` or ``column meetings.title``: all that its ``down`` may remove."""
 

@@ -8,8 +8,7 @@ does, without regard to ASCII case.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.migrations.engine.names import fold, quote
 
@@ -19,8 +18,7 @@ Execute = Callable[..., Iterable[Any]]
 INTERNAL = "name LIKE 'sqlite\\_%' ESCAPE '\\'"
 
 
-@dataclass(frozen=True)
-class SchemaObject:
+class SchemaObject(NamedTuple):
     """A table, index, trigger or view with the text that made it (None: made by a constraint)."""
 
     kind: str
@@ -32,8 +30,7 @@ class SchemaObject:
         return f"{self.kind} '{self.name}'"
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """``default`` is SQL text; ``primary_key`` the place in the key, from 1, or 0;
     ``generated`` is VIRTUAL, STORED or empty."""
 
@@ -45,8 +42,7 @@ class Column:
     generated: str
 
 
-@dataclass(frozen=True)
-class Index:
+class Index(NamedTuple):
     """``columns`` has None for an expression; ``origin`` is c (CREATE INDEX), u (UNIQUE) or pk."""
 
     name: str
@@ -57,8 +53,7 @@ class Index:
     sql: str | None
 
 
-@dataclass(frozen=True)
-class ForeignKey:
+class ForeignKey(NamedTuple):
     """``parent_columns`` are the parent's primary key where the declaration names none."""
 
     columns: tuple[str, ...]
@@ -155,11 +150,10 @@ def primary_key(execute: Execute, table: str) -> tuple[str, ...]:
 
 def children(execute: Execute, parent: str) -> list[str]:
     """The other tables with a foreign key to this one."""
-    found = []
-    for (name,) in list(execute("SELECT name FROM sqlite_master WHERE type = 'table'")):
-        if fold(name) != fold(parent) and any(
-            fold(row[2]) == fold(parent)
-            for row in execute(f"PRAGMA foreign_key_list({quote(name)})")
-        ):
-            found.append(name)
-    return found
+    rows = execute(
+        "SELECT DISTINCT child.name FROM sqlite_master AS child, "
+        "pragma_foreign_key_list(child.name) AS key WHERE child.type = 'table' "
+        'AND key."table" = ? COLLATE NOCASE AND child.name <> ? COLLATE NOCASE',
+        (parent, parent),
+    )
+    return [str(row[0]) for row in rows]

@@ -7,7 +7,7 @@ the rows in a table of another name, and the next run of that tool drops it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.migrations.engine import introspection
 from server.migrations.engine.errors import OnlyCopy
@@ -25,8 +25,7 @@ NAMES = {
 }
 
 
-@dataclass(frozen=True)
-class Leftover:
+class Leftover(NamedTuple):
     """A copy of ``table``; ``only_copy`` when the table has no row, or is not there."""
 
     name: str

@@ -16,9 +16,14 @@ def unquote(text: str) -> str:
     return text
 
 
+_LOWER = str.maketrans(
+    {chr(code): chr(code + ord("a") - ord("A")) for code in range(ord("A"), ord("Z") + 1)}
+)
+
+
 def fold(name: str) -> str:
     """What two spellings of one identifier have in common: SQLite folds ASCII letters only."""
-    return "".join(chr(ord(c) | 32) if "A" <= c <= "Z" else c for c in name)
+    return name.translate(_LOWER)
 
 
 def literal(value: object) -> str:

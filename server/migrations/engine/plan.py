@@ -6,7 +6,7 @@ Nothing is planned while files, list and history contradict each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.migrations.engine.errors import (
     AheadDatabase,
@@ -27,8 +27,7 @@ APPLIED, PENDING, CHANGED, MISSING, UNLISTED = (
 )
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """Where a migration stands; ``at`` is when it was applied."""
 
     name: str

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from server.migrations.engine.errors import UnusableMigration
 
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from peewee import Model, SqliteDatabase
 
 
-@dataclass(frozen=True)
-class Models:
+class Models(NamedTuple):
     """The tables as the application declares them, on the database and in memory."""
 
     persistent: Sequence[type[Model]]

@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from peewee import Database
 
@@ -18,8 +17,7 @@ READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", r
 Before = Callable[[str, Sequence[Any]], set[str]]
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(NamedTuple):
     """``action`` is create, add, drop, rename, alter, rebuild, fill, run, or skip with the reason
     in ``note``; ``statements`` is the SQL that it took, without the values bound to it."""
 

@@ -14,7 +14,7 @@ from peewee import OperationalError, SqliteDatabase
 from playhouse import migrate as playhouse
 
 from server.migrations.engine import compiling, introspection
-from server.migrations.engine.create_table import CreateTable, UnreadableTable
+from server.migrations.engine.create_table import CreateTable, UnreadableTable, parse
 from server.migrations.engine.errors import Refused
 from server.migrations.engine.introspection import SchemaObject
 from server.migrations.engine.names import fold
@@ -80,7 +80,7 @@ class Redefinitions(playhouse.SqliteMigrator):  # type: ignore[misc]
         if pending := self._pending.get(fold(stored.name)):
             return pending.definition
         try:
-            return CreateTable(stored.sql or "")
+            return parse(stored.sql or "")
         except UnreadableTable:
             raise Refused(
                 f"table '{stored.name}' can't be altered: it is no ordinary table"

@@ -9,9 +9,8 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from server.migrations.engine import history, introspection, plan
 from server.migrations.engine.errors import BrokenPromise
@@ -28,8 +27,7 @@ if TYPE_CHECKING:
     from server.migrations.engine.forecast import Forecast
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """What a run did.  Empty ``outcomes``: there was nothing to do.
 
     ``differences`` are what the schema and the models disagree about without harm, ``locked_ms`` is
@@ -125,18 +123,23 @@ class Runner:
             state = before.read_again(database.connection().execute)
             chosen = self._choose(state, direction, target)
             done = self._change(database, direction, chosen, state)
-        return replace(done, locked_ms=round((time.monotonic() - started) * 1000))
+        return done._replace(locked_ms=round((time.monotonic() - started) * 1000))
 
     def _change(
         self, database: SqliteDatabase, direction: str, chosen: Sequence[Script], state: State
     ) -> Run:
-        """Inside of the transaction: forecast, backup, change, check."""
+        """Inside of the transaction: forecast and backup, change, check."""
         if not chosen:
             return Run(direction)
+        from server.migrations.engine.leftovers import refuse_only_copies
+
         execute = database.connection().execute
-        if direction != history.FAKE:
-            self._foresee(execute, direction, chosen, state)
-        backup = self._backup(execute)
+        refuse_only_copies(execute, self.project)
+        backup = None
+        if self.backup and introspection.objects(execute):
+            if direction != history.FAKE:
+                self._foresee(execute, direction, chosen, state)
+            backup = self._take_backup()
         history.create(execute)
         if direction == history.FAKE:
             outcomes = [_recorded(script, state) for script in chosen]
@@ -170,18 +173,14 @@ class Runner:
     ) -> None:
         """Refuse what the schema alone is reason enough to refuse, before the long work."""
         from server.migrations.engine.forecast import forecast
-        from server.migrations.engine.leftovers import refuse_only_copies
 
-        refuse_only_copies(execute, self.project)
         limit = _limit(direction, state)
         foreseen = forecast(execute, chosen, direction, self._in_memory(), limit)
         if foreseen.findings:
             raise BrokenPromise(foreseen.findings)
 
-    def _backup(self, execute: Execute) -> Path | None:
-        """Under the write lock, from a second connection; none of a database without content."""
-        if not self.backup or not introspection.objects(execute):
-            return None
+    def _take_backup(self) -> Path:
+        """From a second connection, while the first holds the write lock."""
         from server.migrations.engine import backup
 
         with closing(backup.open_read_only(self.file.path)) as source:
@@ -189,9 +188,12 @@ class Runner:
 
     def _compare_with_models(self, execute: Execute) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What breaks the models, and what only differs from them."""
+        models = self.project.models().persistent
+        if not models:
+            return (), ()
         from server.migrations.engine import drift, shape
 
-        declared = shape.declared_schema(self.project.models().persistent)
+        declared = shape.declared_schema(models)
         differences = drift.compare(declared, shape.live_schema(execute))
         return (
             tuple(d.sentence for d in differences if d.severity == drift.BREAKS),

@@ -9,7 +9,7 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from server.migrations.engine import history, introspection
-from server.migrations.engine.create_table import CreateTable, UnreadableTable
+from server.migrations.engine.create_table import UnreadableTable, parse
 from server.migrations.engine.introspection import Column, Execute, ForeignKey
 from server.migrations.engine.names import fold, literal, quote
 from server.migrations.engine.tokens import Token, tokens
@@ -83,9 +83,9 @@ def declared_schema(models: Sequence[Any]) -> Schema:
 
 def table_shape(execute: Execute, name: str, sql: str) -> TableShape:
     try:
-        text = CreateTable(sql)
+        text = parse(sql)
     except UnreadableTable:
-        text = CreateTable("CREATE TABLE t (c)")
+        text = parse("CREATE TABLE t (c)")
     collations, expressions = {}, {}
     for column in text.columns:
         if collate := column.constraint("COLLATE"):

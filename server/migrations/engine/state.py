@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.migrations.engine import history
 from server.migrations.engine.history import Entry
@@ -12,8 +12,7 @@ from server.migrations.engine.project import Project
 from server.migrations.engine.scripts import Script, scripts
 
 
-@dataclass(frozen=True)
-class State:
+class State(NamedTuple):
     """``applied`` in the order of application."""
 
     scripts: tuple[Script, ...]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from server.migrations.engine.names import fold, unquote
 
@@ -18,15 +18,14 @@ PATTERN = re.compile(
   | (?P<quoted>  "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\] )
   | (?P<blob>    [xX]'[0-9A-Fa-f]*' )
   | (?P<number>  0[xX][0-9A-Fa-f]+ | (?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)? )
-  | (?P<word>    [A-Za-z_\x80-\U0010ffff][\w$\x80-\U0010ffff]* )
+  | (?P<word>    (?: [A-Za-z_] | [^\x00-\x7f] ) (?: [A-Za-z0-9_$] | [^\x00-\x7f] )* )
   | (?P<symbol>  . )
     """,
     re.VERBOSE | re.DOTALL,
 )
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(NamedTuple):
     """A piece ``sql[start:end]`` that means something, so neither white space nor comment."""
 
     kind: str
