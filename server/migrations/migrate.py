@@ -6,6 +6,7 @@ Says which migrations there are, in which order they run, and which commands the
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 if not __package__:  # run as a file: find the package, whatever the working directory is
@@ -182,7 +183,7 @@ def _show_plan(session: Session, runner: Runner, to: str | None) -> None:
     forecast = runner.forecast(history.UP, to)
     lines = report.outcome_lines(forecast.outcomes, report.FUTURE, sql=True)
     session.show(
-        lines or [_nothing_to_do(runner)],
+        lines or [_nothing_to_do(runner, list(runner.state().applied))],
         plan=[report.outcome_document(outcome) for outcome in forecast.outcomes],
         findings=list(forecast.findings),
         unforeseen=forecast.unforeseen,
@@ -196,7 +197,7 @@ def _show_run(session: Session, runner: Runner, done: Run) -> None:
     if done.backup:
         lines.append(f"backup   {done.backup}")
     session.show(
-        lines or [_nothing_to_do(runner)],
+        lines or [_nothing_to_do(runner, done.applied)],
         direction=done.direction,
         done=[report.outcome_document(outcome) for outcome in done.outcomes],
         differences=list(done.differences),
@@ -207,8 +208,7 @@ def _show_run(session: Session, runner: Runner, done: Run) -> None:
         console.warn(text)
 
 
-def _nothing_to_do(runner: Runner) -> str:
-    applied = list(runner.state().applied)
+def _nothing_to_do(runner: Runner, applied: Sequence[str]) -> str:
     newest = f", the newest is {applied[-1]}" if applied else ""
     return f"nothing to do: {len(applied)} of {len(runner.project.listed)} applied{newest}"
 

@@ -29,9 +29,10 @@ CREATE = f"""CREATE TABLE {TABLE} (
 
 
 class Entry(NamedTuple):
-    """One row.  ``at`` is UTC; ``made`` names what an ``up`` really created in this database, as
-    ``table meetings`` or ``column meetings.title``: all that its ``down`` may remove."""
+    """One row.  ``at`` is UTC; ``made_json`` is the list of what an ``up`` really created in this
+    database, as ``table meetings`` or ``column meetings.title``: all that its ``down`` may drop."""
 
+    id: int
     migration: str
     direction: str
     checksum: str
@@ -39,28 +40,18 @@ class Entry(NamedTuple):
     duration_ms: int
     versions: str
     backup: str | None
-    made: frozenset[str]
-    id: int = 0
+    made_json: str
+
+    @property
+    def made(self) -> frozenset[str]:
+        return frozenset(json.loads(self.made_json))
 
 
 def read(execute: Execute) -> tuple[Entry, ...]:
     """Oldest first; empty where the table does not exist.  Never writes, not even the table."""
     if not introspection.has_table(execute, TABLE):
         return ()
-    return tuple(
-        Entry(
-            migration=row[1],
-            direction=row[2],
-            checksum=row[3],
-            at=row[4],
-            duration_ms=row[5],
-            versions=row[6],
-            backup=row[7],
-            made=frozenset(json.loads(row[8])),
-            id=row[0],
-        )
-        for row in execute(f"SELECT {COLUMNS} FROM {TABLE} ORDER BY id")
-    )
+    return tuple(map(Entry._make, execute(f"SELECT {COLUMNS} FROM {TABLE} ORDER BY id")))
 
 
 def applied(entries: Iterable[Entry]) -> dict[str, Entry]:
@@ -80,18 +71,20 @@ def create(execute: Execute) -> None:
         execute(CREATE)
 
 
-def append(execute: Execute, entry: Entry) -> None:
-    """Add a row at this moment; the entry's own ``at`` and ``id`` are not used."""
+def append(
+    execute: Execute,
+    migration: str,
+    direction: str,
+    checksum: str,
+    *,
+    duration_ms: int,
+    versions: str,
+    backup: str | None,
+    made: Iterable[str],
+) -> None:
+    """Add a row, at this moment."""
     execute(
         f"INSERT INTO {TABLE} (migration, direction, checksum, duration_ms, versions, backup, made)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (
-            entry.migration,
-            entry.direction,
-            entry.checksum,
-            entry.duration_ms,
-            entry.versions,
-            entry.backup,
-            json.dumps(sorted(entry.made)),
-        ),
+        (migration, direction, checksum, duration_ms, versions, backup, json.dumps(sorted(made))),
     )

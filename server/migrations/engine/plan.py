@@ -52,7 +52,8 @@ def check(scripts: Sequence[Script], applied: Mapping[str, Entry], *, changed: b
     ``changed=False`` lets an edited file pass: recording it anew is the way to accept it.
     """
     names = [script.name for script in scripts]
-    if unlisted := [(name, entry.at) for name, entry in applied.items() if name not in names]:
+    listed = set(names)
+    if unlisted := [(name, entry.at) for name, entry in applied.items() if name not in listed]:
         raise AheadDatabase(unlisted)
     for script in scripts:
         state = _state(script, applied)

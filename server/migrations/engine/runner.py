@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from server.migrations.engine import history, introspection, plan
 from server.migrations.engine.errors import BrokenPromise
-from server.migrations.engine.history import Entry
 from server.migrations.engine.introspection import Execute
 from server.migrations.engine.project import DatabaseFile, Project
 from server.migrations.engine.scripts import Script, strays
@@ -28,7 +27,8 @@ if TYPE_CHECKING:
 
 
 class Run(NamedTuple):
-    """What a run did.  Empty ``outcomes``: there was nothing to do.
+    """What a run did.  Empty ``outcomes``: there was nothing to do, and ``applied`` are all that
+    were applied already.
 
     ``differences`` are what the schema and the models disagree about without harm, ``locked_ms`` is
     for how long others could not write, with the backup.
@@ -39,6 +39,7 @@ class Run(NamedTuple):
     differences: tuple[str, ...] = ()
     backup: Path | None = None
     locked_ms: int = 0
+    applied: tuple[str, ...] = ()
 
 
 class Runner:
@@ -116,7 +117,7 @@ class Runner:
             for script in chosen:
                 script.function(direction)
         if not chosen:
-            return Run(direction)
+            return Run(direction, applied=tuple(before.applied))
         with self._transaction() as database:
             started = time.monotonic()
             # Another runner may have been faster, so the history is read again under the lock.
@@ -130,7 +131,7 @@ class Runner:
     ) -> Run:
         """Inside of the transaction: forecast and backup, change, check."""
         if not chosen:
-            return Run(direction)
+            return Run(direction, applied=tuple(state.applied))
         from server.migrations.engine.leftovers import refuse_only_copies
 
         execute = database.connection().execute
@@ -144,7 +145,7 @@ class Runner:
         if direction == history.FAKE:
             outcomes = [_recorded(script, state) for script in chosen]
             for outcome in outcomes:
-                history.append(execute, self._entry(outcome, backup))
+                self._record(execute, outcome, backup)
             return Run(direction, tuple(outcomes), backup=backup)
 
         from server.migrations.engine.execution import run_script
@@ -157,7 +158,7 @@ class Runner:
             outcome = run_script(database, script, direction, watch, limit(script))
             if lost := watch.lost_rows():
                 raise BrokenPromise(lost)
-            history.append(execute, self._entry(outcome, backup))
+            self._record(execute, outcome, backup)
             outcomes.append(outcome)
         findings = [*watch.lost_objects(), *watch.dangling_keys()]
         differences: tuple[str, ...] = ()
@@ -210,17 +211,16 @@ class Runner:
             for model in self.project.models().in_memory
         }
 
-    def _entry(self, outcome: Outcome, backup: Path | None) -> Entry:
-        versions = f"{self.project.version}, SQLite {sqlite3.sqlite_version}"
-        return Entry(
+    def _record(self, execute: Execute, outcome: Outcome, backup: Path | None) -> None:
+        history.append(
+            execute,
             outcome.name,
             outcome.direction,
             outcome.checksum,
-            "",
-            outcome.duration_ms,
-            versions,
-            str(backup) if backup else None,
-            outcome.made,
+            duration_ms=outcome.duration_ms,
+            versions=f"{self.project.version}, SQLite {sqlite3.sqlite_version}",
+            backup=str(backup) if backup else None,
+            made=outcome.made,
         )
 
     @contextmanager

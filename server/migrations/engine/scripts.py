@@ -8,63 +8,68 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from server.migrations.engine.errors import UnusableMigration
 
 Function = Callable[[Any, Any], object]
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(NamedTuple):
     """A listed migration; ``checksum`` is the sha256 of its file with LF line ends, or None while
     there is no such file."""
 
     name: str
-    path: Path
+    directory: Path
     checksum: str | None
 
-    @cached_property
-    def module(self) -> ModuleType:
-        """The file, executed once.  Raises UnusableMigration."""
-        import importlib.util
-
-        spec = importlib.util.spec_from_file_location(self.name, self.path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except Exception as exc:
-            raise UnusableMigration(
-                self.name, f"importing '{self.path}' raised {type(exc).__name__}: {exc}"
-            ) from exc
-        return module
+    @property
+    def path(self) -> Path:
+        return self.directory / f"{self.name}.py"
 
     def function(self, direction: str) -> Function:
         """``up`` or ``down`` of the file.  Raises UnusableMigration when it has none."""
-        function = getattr(self.module, direction, None)
+        function = getattr(_load(self), direction, None)
         if not callable(function):
             raise UnusableMigration(self.name, f"'{self.path}' has no {direction}(migrator, db)")
         return function  # type: ignore[no-any-return]
 
 
-def scripts(directory: Path, names: Iterable[str]) -> tuple[Script, ...]:
-    found = []
-    for name in names:
-        path = directory / f"{name}.py"
-        found.append(Script(name, path, checksum(path)))
-    return tuple(found)
+@cache
+def _load(script: Script) -> ModuleType:
+    """The file, executed once.  Raises UnusableMigration."""
+    import importlib.util
 
-
-def checksum(path: Path) -> str | None:
+    spec = importlib.util.spec_from_file_location(script.name, script.path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
     try:
-        content = path.read_bytes()
+        spec.loader.exec_module(module)
+    except Exception as exc:
+        raise UnusableMigration(
+            script.name, f"importing '{script.path}' raised {type(exc).__name__}: {exc}"
+        ) from exc
+    return module
+
+
+def scripts(directory: Path, names: Iterable[str]) -> tuple[Script, ...]:
+    folder = f"{directory}{os.sep}"
+    return tuple(Script(name, directory, checksum(f"{folder}{name}.py")) for name in names)
+
+
+def checksum(path: Path | str) -> str | None:
+    # os.open in place of Path: this is done for every listed file, also when nothing is to be done.
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return None
+    try:
+        content = os.read(descriptor, os.fstat(descriptor).st_size + 1)
+    finally:
+        os.close(descriptor)
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
 
 
