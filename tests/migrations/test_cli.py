@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import signal
 import sqlite3
@@ -402,3 +403,33 @@ def test_doctor_exits_with_the_answer(call, path):
     assert problems[0]["subject"] == "integrity"
     assert problems[0]["remedy"]
     assert err == ""
+
+
+def test_no_lock_is_held_while_a_question_is_asked(cli, path):
+    copy_legacy("after3", path)
+    assert cli().returncode == 0
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(MIGRATE), "--database", str(path), "down"],
+        stdin=inside,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    asked = ""
+    while "Go on?" not in asked:
+        asked += os.read(process.stderr.fileno(), 1000).decode()
+    assert asked.startswith("lost for good: column meetings.invited_participants: 20 rows\n")
+    holder = sqlite3.connect(path, isolation_level=None, timeout=0)
+    holder.execute("BEGIN IMMEDIATE")
+    holder.execute("ROLLBACK")
+    holder.close()
+    os.write(terminal, b"n\n")
+    assert process.wait() == 2
+    assert process.stdout.read() == ""
+    assert process.stderr.read().endswith("error: not confirmed; nothing was changed\n")
+    for stream in (process.stdout, process.stderr):
+        stream.close()
+    os.close(terminal)
+    os.close(inside)
+    assert cli("status").returncode == 0

@@ -149,8 +149,10 @@ def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = No
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = None
         status = 0
-    except (Interrupted, click.Abort) as exc:
+    except Interrupted as exc:
         status = _interrupted(session, exc)
+    except click.Abort as exc:  # the answer to a question was no
+        status = _trouble(session, exc, "not confirmed; nothing was changed")
     except (MigrationError, UnusableDatabase) as exc:
         status = _trouble(session, exc, str(exc))
     except click.ClickException as exc:
