@@ -48,6 +48,17 @@ ORDER = [
     "runner",
     "rehearsal",
     "doctor",
+    "check",
+    "listing",
+    "source",
+    "field_source",
+    "renames",
+    "autowrite",
+    "authoring",
+    "sample",
+    "lint",
+    "verify",
+    "picture",
 ]
 
 

@@ -49,12 +49,17 @@ def models() -> Models:
     return Models(PERSISTENT, IN_MEMORY)
 
 
-PROJECT = Project(Path(__file__).parent, MIGRATIONS, EXCLUDED, models, __version__)
+HERE = Path(__file__)
+PROJECT = Project(HERE.parent, MIGRATIONS, EXCLUDED, models, __version__, listing=HERE)
 
 
 # The commands that are not in this file, imported when they are called.
 ELSEWHERE = {
     "rehearse": "server.migrations.cli.care:rehearse",
+    "check": "server.migrations.cli.develop:check",
+    "verify": "server.migrations.cli.develop:verify",
+    "new": "server.migrations.cli.develop:new",
+    "schema": "server.migrations.cli.develop:schema",
     "backup": "server.migrations.cli.care:backup",
     "restore": "server.migrations.cli.care:restore",
     "doctor": "server.migrations.cli.care:doctor",

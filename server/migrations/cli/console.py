@@ -10,14 +10,15 @@ import importlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from server import settings
-from server.db.connection import UnusableDatabase, locate
+from server.db.connection import SqliteFile, UnusableDatabase, locate
 from server.migrations.engine.errors import BrokenPromise, MigrationError
-from server.migrations.engine.project import Project
+from server.migrations.engine.project import DatabaseFile, Project
 from server.migrations.engine.runner import Runner
 
 COULD_NOT = 2
@@ -48,6 +49,10 @@ class Session:
         for name in self.runner.strays():
             warn(f"'{name}' is neither listed nor excluded in migrate.py, and is never run")
         return self.runner
+
+    def file_at(self, path: Path) -> DatabaseFile:
+        """A database of the application's kind, for scratch."""
+        return SqliteFile(path)
 
     def show(self, lines: Sequence[str], **document: Any) -> None:
         """The lines, or under --json the one document."""

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from server.migrations.engine.plan import Standing
 
 if TYPE_CHECKING:
+    from server.migrations.engine.drift import Difference
     from server.migrations.engine.execution import Outcome
     from server.migrations.engine.findings import Finding
     from server.migrations.engine.history import Entry
+    from server.migrations.engine.verify import Verdict
 
 FUTURE = {"up": "apply", "down": "undo", "fake": "record"}
 REHEARSED = {"up": "would do"}
@@ -64,6 +66,19 @@ def finding_lines(findings: Iterable[Finding]) -> list[str]:
         lines.append(f"{finding.severity:<8} {finding.subject}: {finding.sentence}")
         if finding.remedy:
             lines.append(f"{INDENT}{finding.remedy}")
+    return lines
+
+
+def difference_lines(differences: Iterable[Difference]) -> list[str]:
+    return [f"{difference.severity:<8} {difference.sentence}" for difference in differences]
+
+
+def verdict_lines(verdicts: Iterable[Verdict]) -> list[str]:
+    lines = []
+    for verdict in verdicts:
+        word = "holds" if verdict.holds else "broken"
+        lines.append(f"{word:<8} {verdict.name} ({verdict.duration_ms} ms)")
+        lines += [f"{INDENT}{f.severity:<7} {f.sentence}" for f in verdict.findings]
     return lines
 
 

@@ -6,25 +6,36 @@ TEXT, another name of an index.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from server.migrations.engine.introspection import Column, ForeignKey
 from server.migrations.engine.names import fold
-from server.migrations.engine.shape import Schema, TableShape, spelling
+from server.migrations.engine.shape import Schema, TableShape, inside, spelling
 from server.migrations.engine.tokens import tokens
 
 BREAKS, DIFFERS, EXTRA = "breaks", "differs", "extra"
+RANK = {BREAKS: 0, DIFFERS: 1, EXTRA: 2}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """``severity``: BREAKS (the models can't work), DIFFERS, or EXTRA (nobody declared it)."""
+    """One thing that two schemas disagree about.
+
+    ``severity``: BREAKS (the models can't work), DIFFERS, or EXTRA (nobody declared it).  ``kind``
+    is what it is about: table, column, type, nullability, default, collation, generated, primary
+    key, option, foreign key, check or index.  ``wanted`` and ``found`` are its values, None where
+    there is none.
+    """
 
     severity: str
     table: str
+    kind: str
     subject: str
     sentence: str
+    wanted: Any = None
+    found: Any = None
 
 
 def compare(declared: Schema, live: Schema) -> tuple[Difference, ...]:
@@ -35,90 +46,113 @@ def compare(declared: Schema, live: Schema) -> tuple[Difference, ...]:
             found += sorted(_compare_table(table, live[name]), key=lambda d: RANK[d.severity])
         else:
             sentence = f"table '{table.name}' is missing"
-            found.append(Difference(BREAKS, table.name, "table", sentence))
+            found.append(Difference(BREAKS, table.name, "table", table.name, sentence, table))
     for name, table in live.items():
         if name not in declared:
             sentence = f"table '{table.name}' is declared by no model"
-            found.append(Difference(EXTRA, table.name, "table", sentence))
+            found.append(Difference(EXTRA, table.name, "table", table.name, sentence, found=table))
     return tuple(found)
 
 
-RANK = {BREAKS: 0, DIFFERS: 1, EXTRA: 2}
-
-
 def _compare_table(declared: TableShape, live: TableShape) -> Iterable[Difference]:
-    table = live.name
-
-    def difference(severity: str, subject: str, sentence: str) -> Difference:
-        return Difference(severity, table, subject, f"table '{table}': {sentence}")
-
     has = {fold(column.name): column for column in live.columns}
-    for column in declared.columns:
-        found = has.pop(fold(column.name), None)
+    for wanted in declared.columns:
+        found = has.pop(fold(wanted.name), None)
         if found is None:
-            yield difference(BREAKS, column.name, f"column '{column.name}' is missing")
-            continue
-        for severity, sentence in _compare_column(declared, live, column, found):
-            yield difference(severity, column.name, f"column '{column.name}' {sentence}")
+            yield _difference(BREAKS, live, "column", wanted.name, "is missing", wanted)
+        else:
+            yield from _compare_column(declared, live, wanted, found)
     for column in has.values():
         if column.nullable or column.default is not None or column.generated or column.primary_key:
-            yield difference(EXTRA, column.name, f"column '{column.name}' is declared by no model")
+            severity, sentence = EXTRA, "is declared by no model"
         else:
-            sentence = "must have a value, and no model gives it one"
-            yield difference(BREAKS, column.name, f"column '{column.name}' {sentence}")
-    if (wanted := _key(declared)) != (present := _key(live)):
-        sentence = f"the primary key is ({', '.join(present)}), and should be ({', '.join(wanted)})"
-        yield difference(BREAKS, "primary key", sentence)
+            severity, sentence = BREAKS, "must have a value, and no model gives it one"
+        yield _difference(severity, live, "column", column.name, sentence, found=column)
+    if (wanted_key := _key(declared)) != (key := _key(live)):
+        sentence = f"is ({', '.join(key)}), and should be ({', '.join(wanted_key)})"
+        yield _difference(BREAKS, live, "primary key", "", sentence, wanted_key, key)
     for option in ("autoincrement", "strict", "without_rowid"):
-        if getattr(declared, option) != getattr(live, option):
-            word = option.upper().replace("_", " ")
-            is_not = "is not" if getattr(declared, option) else "is"
-            yield difference(DIFFERS, word, f"it {is_not} {word}, against the model")
-    yield from _compare_sets(
-        difference,
+        wanted_option, found_option = getattr(declared, option), getattr(live, option)
+        if wanted_option != found_option:
+            sentence = "is missing" if wanted_option else "is declared by no model"
+            name = option.upper().replace("_", " ")
+            yield _difference(DIFFERS, live, "option", name, sentence, wanted_option, found_option)
+    yield from _compare_each(
+        live,
         "foreign key",
-        [_key_text(key) for key in declared.foreign_keys],
-        [_key_text(key) for key in live.foreign_keys],
+        {_key_text(key): key for key in declared.foreign_keys},
+        {_key_text(key): key for key in live.foreign_keys},
     )
-    yield from _compare_sets(difference, "check", declared.checks, live.checks)
-    wanted_keys = {index.key for index in declared.indexes}
-    present_keys = {index.key for index in live.indexes}
-    for index in declared.indexes:
-        if index.key not in present_keys:
-            yield difference(DIFFERS, index.name, f"{index} is missing ('{index.name}')")
-    for index in live.indexes:
-        if index.key not in wanted_keys:
-            severity = DIFFERS if index.unique else EXTRA
-            sentence = f"{index} ('{index.name}') is declared by no model"
-            yield difference(severity, index.name, sentence)
+    yield from _compare_each(
+        live, "check", {c: c for c in declared.checks}, {c: c for c in live.checks}
+    )
+    yield from _compare_each(
+        live,
+        "index",
+        {str(index): index for index in declared.indexes},
+        {str(index): index for index in live.indexes},
+    )
+
+
+def _compare_each(
+    live: TableShape, kind: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
+) -> Iterable[Difference]:
+    for text, value in wanted.items():
+        if text not in found:
+            yield _difference(DIFFERS, live, kind, text, "is missing", value)
+    for text, value in found.items():
+        if text not in wanted:
+            # An index that only makes reading quicker is no harm; everything else has a say.
+            severity = EXTRA if kind == "index" and not value.unique else DIFFERS
+            yield _difference(severity, live, kind, text, "is declared by no model", found=value)
 
 
 def _compare_column(
     declared: TableShape, live: TableShape, wanted: Column, found: Column
-) -> Iterable[tuple[str, str]]:
+) -> Iterable[Difference]:
+    def differs(severity: str, kind: str, sentence: str) -> Difference:
+        text = f"table '{live.name}': column '{found.name}' {sentence}"
+        return Difference(severity, live.name, kind, found.name, text, wanted, found)
+
     exact = declared.strict or live.strict
-    if (_type(wanted.type, exact)) != (_type(found.type, exact)):
-        yield DIFFERS, f"is {found.type or 'without type'}, and should be {wanted.type}"
+    if affinity(wanted.type, exact) != affinity(found.type, exact):
+        was = found.type or "without type"
+        yield differs(DIFFERS, "type", f"is {was}, and should be {wanted.type}")
     # PRIMARY KEY means NOT NULL in SQL; that SQLite takes NULL there is an old fault that it keeps
     # (https://www.sqlite.org/quirks.html), and no reason to rebuild every table of an old database.
     if wanted.nullable != found.nullable and not (wanted.primary_key and found.primary_key):
         if wanted.nullable:
-            yield BREAKS, "is NOT NULL, and the model may write NULL"
+            yield differs(BREAKS, "nullability", "is NOT NULL, and the model may write NULL")
         else:
-            yield DIFFERS, "may be NULL, and should be NOT NULL"
+            yield differs(DIFFERS, "nullability", "may be NULL, and should be NOT NULL")
     if not _same_default(declared, wanted, found):
-        was = found.default or "no default"
-        yield DIFFERS, f"has default {was}, and should have {wanted.default or 'none'}"
+        was, should = found.default or "no default", wanted.default or "none"
+        yield differs(DIFFERS, "default", f"has default {was}, and should have {should}")
     name = fold(wanted.name)
-    if declared.collations.get(name, "binary") != live.collations.get(name, "binary"):
-        was, should = live.collations.get(name, "binary"), declared.collations.get(name, "binary")
-        yield DIFFERS, f"has collation {was}, and should have {should}"
-    if (wanted.generated, declared.expressions.get(name)) != (
-        found.generated,
-        live.expressions.get(name),
-    ):
-        text = live.expressions.get(name)
-        yield DIFFERS, f"is generated as ({text})" if text else "is not generated"
+    collations = [schema.collations.get(name, "binary") for schema in (declared, live)]
+    if collations[0] != collations[1]:
+        sentence = f"has collation {collations[1]}, and should have {collations[0]}"
+        yield differs(DIFFERS, "collation", sentence)
+    expressions = [schema.expressions.get(name) for schema in (declared, live)]
+    if (wanted.generated, expressions[0]) != (found.generated, expressions[1]):
+        was = f"is generated as ({expressions[1]})" if expressions[1] else "is not generated"
+        should = f"should be as ({expressions[0]})" if expressions[0] else "should not be"
+        yield differs(DIFFERS, "generated", f"{was}, and {should}")
+
+
+def _difference(
+    severity: str,
+    live: TableShape,
+    kind: str,
+    subject: str,
+    sentence: str,
+    wanted: Any = None,
+    found: Any = None,
+) -> Difference:
+    quoted = f" '{subject}'" if kind == "column" else f" {subject}" if subject else ""
+    named = "" if kind in ("index", "option") else kind
+    text = f"table '{live.name}': {named}{quoted} {sentence}".replace(":  ", ": ")
+    return Difference(severity, live.name, kind, subject, text, wanted, found)
 
 
 def _same_default(declared: TableShape, wanted: Column, found: Column) -> bool:
@@ -133,13 +167,13 @@ def _default(sql: str | None) -> str | None:
     if sql is None or sql.upper() == "NULL":
         return None
     parts = tokens(sql)
-    while len(parts) > 2 and parts[0].text == "(" and parts[-1].text == ")":
-        parts = parts[1:-1]
+    while parts and parts[0].text == "(" and len(inner := inside(parts)) == len(parts) - 2:
+        parts = inner
     text = spelling(parts)
-    return {"TRUE": "1", "FALSE": "0"}.get(text.upper(), text)
+    return {"true": "1", "false": "0"}.get(text, text)
 
 
-def _type(text: str, exact: bool) -> str:
+def affinity(text: str, exact: bool = False) -> str:
     """The column's affinity, https://www.sqlite.org/datatype3.html section 3.1."""
     upper = text.upper()
     if exact:
@@ -153,20 +187,6 @@ def _type(text: str, exact: bool) -> str:
         if any(word in upper for word in words):
             return affinity
     return "NUMERIC" if upper else "BLOB"
-
-
-def _compare_sets(
-    difference: Callable[[str, str, str], Difference],
-    subject: str,
-    wanted: Sequence[str],
-    found: Sequence[str],
-) -> Iterable[Difference]:
-    for text in wanted:
-        if text not in found:
-            yield difference(DIFFERS, subject, f"{subject} {text} is missing")
-    for text in found:
-        if text not in wanted:
-            yield difference(DIFFERS, subject, f"{subject} {text} is declared by no model")
 
 
 def _key(table: TableShape) -> list[str]:

@@ -81,19 +81,29 @@ def clone_schema(read: Execute, clone: sqlite3.Connection) -> None:
             continue
 
 
-def losses(execute: Execute, forecast: Forecast) -> list[str]:
-    """Tables and columns with values in them that the run would drop, a line each."""
-    lines = []
+class Loss(NamedTuple):
+    """``kind`` is table or column, ``subject`` its name, ``rows`` how many have a value there."""
+
+    kind: str
+    subject: str
+    rows: int
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.subject}: {self.rows} rows"
+
+
+def losses(execute: Execute, forecast: Forecast) -> list[Loss]:
+    """Tables and columns with values in them that the run would drop."""
+    found = []
     dropped = [s.subject for o in forecast.outcomes for s in o.steps if s.action == "drop"]
     for subject in dropped:
         table, _, column = subject.rpartition(".")
         if introspection.has_table(execute, subject):
-            sql, what = f"SELECT count(*) FROM {quote(subject)}", f"table {subject}"
+            kind, sql = "table", f"SELECT count(*) FROM {quote(subject)}"
         elif table and introspection.has_column(execute, table, column):
-            sql = f"SELECT count({quote(column)}) FROM {quote(table)}"
-            what = f"column {subject}"
+            kind, sql = "column", f"SELECT count({quote(column)}) FROM {quote(table)}"
         else:
             continue
         if rows := next(iter(execute(sql)))[0]:
-            lines.append(f"{what}: {rows} rows")
-    return lines
+            found.append(Loss(kind, subject, rows))
+    return found

@@ -24,13 +24,15 @@ class Models(NamedTuple):
 
 @dataclass(frozen=True)
 class Project:
-    """``listed`` in the order in which they run; ``models`` is called only when something runs."""
+    """``listed`` in the order in which they run; ``models`` is called only when something runs;
+    ``listing`` is the file that holds the list."""
 
     directory: Path
     listed: Sequence[str]
     excluded: Mapping[str, str]
     models: Callable[[], Models]
     version: str
+    listing: Path | None = None
 
     def __post_init__(self) -> None:
         seen: set[str] = set()

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
     from server.migrations.engine.execution import Outcome
-    from server.migrations.engine.forecast import Forecast
+    from server.migrations.engine.forecast import Forecast, Loss
 
 
 class Run(NamedTuple):
@@ -88,8 +88,8 @@ class Runner:
             chosen = self._choose(state, direction, target)
             return forecast(read, chosen, direction, self._in_memory(), _limit(direction, state))
 
-    def losses(self, target: str | None = None) -> list[str]:
-        """What ``down`` would drop that holds rows, a line each.  Reads only."""
+    def losses(self, target: str | None = None) -> list[Loss]:
+        """What ``down`` would drop that holds rows.  Reads only."""
         from server.migrations.engine.forecast import losses
 
         forecast = self.forecast(history.DOWN, target)

@@ -23,10 +23,7 @@ class IndexShape:
     unique: bool
     parts: tuple[str, ...]
     where: str
-
-    @property
-    def key(self) -> tuple[bool, tuple[str, ...], str]:
-        return self.unique, self.parts, self.where
+    sql: str | None
 
     def __str__(self) -> str:
         unique = "unique index" if self.unique else "index"
@@ -39,6 +36,7 @@ class TableShape:
     """A table in one spelling.  ``python_defaults`` are those that the model gives in Python."""
 
     name: str
+    sql: str
     columns: tuple[Column, ...]
     collations: Mapping[str, str]
     expressions: Mapping[str, str]
@@ -91,15 +89,16 @@ def table_shape(execute: Execute, name: str, sql: str) -> TableShape:
         if collate := column.constraint("COLLATE"):
             collations[fold(column.name)] = fold(collate.tokens[-1].name or "")
         if generated := column.constraint("GENERATED"):
-            expressions[fold(column.name)] = spelling(_inner(generated.tokens))
+            expressions[fold(column.name)] = spelling(inside(generated.tokens))
     return TableShape(
         name,
+        sql,
         introspection.columns(execute, name),
         collations,
         expressions,
         _indexes(execute, name),
         introspection.foreign_keys(execute, name),
-        tuple(spelling(_inner(c.tokens)) for c in text.all_constraints if c.kind == "CHECK"),
+        tuple(spelling(inside(c.tokens)) for c in text.all_constraints if c.kind == "CHECK"),
         text.autoincrement,
         text.strict,
         text.without_rowid,
@@ -120,7 +119,7 @@ def _indexes(execute: Execute, table: str) -> tuple[IndexShape, ...]:
                 part = fold(name) if name is not None else texts[position]
                 part += "" if collation == "BINARY" else f" collate {fold(collation)}"
                 parts.append(part + (" desc" if descending else ""))
-        shapes.append(IndexShape(index.name, index.unique, tuple(parts), where))
+        shapes.append(IndexShape(index.name, index.unique, tuple(parts), where, index.sql))
     return tuple(shapes)
 
 
@@ -140,7 +139,7 @@ def _index_text(sql: str | None) -> tuple[list[str], str]:
     return [spelling(part) for part in parts], ""
 
 
-def _inner(parts: Sequence[Token]) -> list[Token]:
+def inside(parts: Sequence[Token]) -> list[Token]:
     """What stands in the outer parentheses."""
     opening = next(i for i, token in enumerate(parts) if token.text == "(")
     depth = 0

@@ -56,7 +56,7 @@ def test_drift_is_found(runner, connect):
     connect().execute("ALTER TABLE meetings DROP COLUMN description")
     assert found(runner, "drift") == [
         (PROBLEM, "table 'meetings': column 'description' is missing"),
-        (WARNING, "table 'meetings': index on (created_by) is missing ('meetings_created_by')"),
+        (WARNING, "table 'meetings': index on (created_by) is missing"),
     ]
 
 

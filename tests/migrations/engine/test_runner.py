@@ -113,8 +113,9 @@ def test_losses_are_what_down_would_drop(make_runner, connect):
     runner = make_runner({"create": CREATE, "add": ADD})
     runner.up()
     connect().execute("INSERT INTO tags (name) VALUES ('a')")
-    assert runner.losses("create") == ["column tags.color: 1 rows", "table tags: 1 rows"]
-    assert runner.losses() == ["column tags.color: 1 rows"]
+    said = [str(loss) for loss in runner.losses("create")]
+    assert said == ["column tags.color: 1 rows", "table tags: 1 rows"]
+    assert [str(loss) for loss in runner.losses()] == ["column tags.color: 1 rows"]
 
 
 def test_history_tells_what_when_and_by_which_version(make_runner, connect):
@@ -178,7 +179,7 @@ def test_what_only_differs_from_the_models_is_reported(make_runner):
             table_name = "tags"
 
     done = make_runner({"create": CREATE}, persistent=(Tag,)).up()
-    assert done.differences == ("table 'tags': index on (name) is missing ('tag_name')",)
+    assert done.differences == ("table 'tags': index on (name) is missing",)
 
 
 def test_a_migration_that_needs_rows_is_not_stopped_by_the_forecast(make_runner, connect):

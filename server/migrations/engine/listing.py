@@ -1,0 +1,77 @@
+"""The file that holds the ordered list of migrations, with one name more.
+
+Only the list is touched: comments, quotes and line ends of the file stay as they are.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+from collections.abc import Collection
+from pathlib import Path
+
+from server.migrations.engine.errors import UnusableMigration
+
+LIST = "MIGRATIONS"
+
+
+def check_name(name: str, directory: Path, taken: Collection[str]) -> None:
+    """Raise UnusableMigration when no new migration can have this name."""
+    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
+        raise UnusableMigration(name, "a name is verb_object, of lower-case letters, digits and _")
+    if name in taken:
+        raise UnusableMigration(name, "there is a migration of that name, listed or excluded")
+    if (directory / f"{name}.py").exists() or (directory / name).exists():
+        raise UnusableMigration(name, f"'{directory / name}.py' exists already")
+
+
+def with_name(source: str, name: str) -> str:
+    """The text of the file with ``name`` at the end of its list.
+
+    Raises UnusableMigration when there is no list of names to be found.
+    """
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as exc:
+        raise UnusableMigration(name, f"the file with the list has an error: {exc}") from exc
+    for node in tree.body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == LIST for target in targets):
+            assert isinstance(node, ast.Assign)
+            if isinstance(node.value, ast.List):
+                return _inserted(source, node.value, name)
+    raise UnusableMigration(name, f"there is no list {LIST} = […] to add it to")
+
+
+def _inserted(source: str, found: ast.List, name: str) -> str:
+    offsets = _Offsets(source)
+    end = offsets.at(found.end_lineno, found.end_col_offset) - 1  # before the bracket
+    if not found.elts:
+        return f'{source[:end]}"{name}"{source[end:]}'
+    last = found.elts[-1]
+    after = offsets.at(last.end_lineno, last.end_col_offset)
+    start = offsets.at(last.lineno, last.col_offset)
+    mark = source[start] if source[start] in "'\"" else '"'
+    item = f"{mark}{name}{mark}"
+    comma = source.find(",", after, end)
+    has_comma = comma >= 0 and not source[after:comma].strip()
+    if last.lineno == found.end_lineno:  # all in one line
+        return f"{source[:after]}, {item}{source[after:]}"
+    line_end = source.index("\n", after)
+    ending = "\r\n" if source[line_end - 1] == "\r" else "\n"
+    indent = source[source.rfind("\n", 0, start) + 1 : start]
+    rest = source[after : line_end + 1]
+    kept = rest if has_comma else f",{rest}"
+    return f"{source[:after]}{kept}{indent}{item},{ending}{source[line_end + 1 :]}"
+
+
+class _Offsets:
+    """Where in the text a line and a column (of UTF-8 bytes, as ast counts) are."""
+
+    def __init__(self, source: str) -> None:
+        self._lines = source.splitlines(keepends=True)
+
+    def at(self, line: int | None, column: int | None) -> int:
+        assert line is not None and column is not None
+        before = sum(len(text) for text in self._lines[: line - 1])
+        return before + len(self._lines[line - 1].encode()[:column].decode())

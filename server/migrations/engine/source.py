@@ -1,0 +1,62 @@
+"""Python source of calls, laid out as ruff's formatter lays it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+WIDTH = 100
+
+
+class Call(NamedTuple):
+    """``name(argument, …)``; an argument is source, or a call; ``keyword=`` belongs to its text."""
+
+    name: str
+    arguments: Sequence[str | Call] = ()
+    keyword: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.keyword}{self.name}({', '.join(map(str, self.arguments))})"
+
+
+def string(text: str) -> str:
+    """A string literal, with double quotes where it needs no escape for that."""
+    if '"' in text and "'" not in text:
+        return "'" + text.replace("\\", "\\\\") + "'" if "\n" not in text else repr(text)
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def lines(value: str | Call, indent: int, end: str = "") -> list[str]:
+    """The call in as few lines as fit, followed by ``end``."""
+    blank = " " * indent
+    whole = f"{blank}{value}{end}"
+    if len(whole) <= WIDTH or not isinstance(value, Call) or not value.arguments:
+        return _split_string(whole) if len(whole) > WIDTH else [whole]
+    head, tail = f"{blank}{value.keyword}{value.name}(", f"{blank}){end}"
+    inner = f"{blank}    {', '.join(map(str, value.arguments))}"
+    if len(inner) <= WIDTH:
+        return [head, inner, tail]
+    parts = [line for item in value.arguments for line in lines(item, indent + 4, ",")]
+    return [head, *parts, tail]
+
+
+def _split_string(line: str) -> list[str]:
+    """A string literal that is too long for a line, as several that Python joins."""
+    text = line.strip()
+    end = "," if text.endswith(",") else ""
+    text = text.removesuffix(",")
+    mark = text[:1]
+    if mark not in ("'", '"') or not text.endswith(mark):
+        return [line]
+    blank = line[: len(line) - len(line.lstrip())]
+    room = WIDTH - len(blank) - 3
+    words, parts = text[1:-1].split(" "), [""]
+    for number, word in enumerate(words):
+        piece = word if number == len(words) - 1 else f"{word} "
+        if parts[-1] and len(parts[-1]) + len(piece) > room:
+            parts.append("")
+        parts[-1] += piece
+    rendered = [f"{blank}{mark}{part}{mark}" for part in parts]
+    rendered[-1] += end
+    return rendered
