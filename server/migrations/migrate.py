@@ -20,7 +20,7 @@ except ModuleNotFoundError:
 
 from server import __version__
 from server.migrations.cli import console, report
-from server.migrations.cli.console import Function, Session
+from server.migrations.cli.console import Function, Session, to_argument
 from server.migrations.engine import history, plan
 from server.migrations.engine.project import Models, Project
 from server.migrations.engine.runner import Run, Runner
@@ -94,7 +94,7 @@ no_backup = click.option("--no-backup", is_flag=True, help="Don't take a backup 
 
 
 @command
-@click.argument("to", required=False)
+@to_argument
 @click.option("--dry-run", is_flag=True, help="Only show what would run, like `plan`.")
 @no_backup
 def up(
@@ -112,7 +112,7 @@ def up(
 
 
 @command
-@click.argument("to", required=False)
+@to_argument
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @no_backup
 def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
@@ -135,7 +135,7 @@ def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
 
 
 @command
-@click.argument("to", required=False)
+@to_argument
 @no_backup
 def fake(session: Session, to: str | None, no_backup: bool) -> None:
     """Record what is pending as applied, through TO, without running it.
@@ -149,7 +149,7 @@ def fake(session: Session, to: str | None, no_backup: bool) -> None:
 
 
 @command
-@click.argument("to", required=False)
+@to_argument
 def plan_(session: Session, to: str | None) -> None:
     """Show the steps and the SQL that `up` would run; change nothing.
 

@@ -7,18 +7,18 @@ from pathlib import Path
 import click
 
 from server.migrations.cli import report
-from server.migrations.cli.console import Session, command, show_progress
+from server.migrations.cli.console import Session, command, show_progress, to_argument
 from server.migrations.engine import backup as backups
 from server.migrations.engine.errors import BackupFailed
 
 
 @command
-@click.argument("to", required=False)
+@to_argument
 def rehearse(session: Session, to: str | None) -> int:
     """Run `up` on a full copy: how long it takes, and what it does to the rows.
 
-    Then once more without the history, to show that every step looks before it acts; exit 1 when
-    one does not.
+    Each migration is run twice, to show that every step looks before it acts; exit 1 when one does
+    not.
 
     Example: migrate.py rehearse
     """

@@ -116,6 +116,16 @@ def with_options(command: Function) -> Function:
     return command
 
 
+def _names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    session = context.find_object(Session)
+    listed = session.project.listed if session else []
+    return [name for name in listed if name.startswith(incomplete)]
+
+
+# The argument that names a listed migration; a shell can complete it.
+to_argument = click.argument("to", required=False, shell_complete=_names)
+
+
 class Interrupted(click.ClickException):
     """A signal ended the command; told here, for click would print an empty line first."""
 
@@ -148,7 +158,7 @@ def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = No
     session = Session(project)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        result = cli.main(arguments, prog_name="migrate.py", obj=session, standalone_mode=False)
+        result = cli.main(arguments, obj=session, standalone_mode=False)
         status = result if isinstance(result, int) else 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough

@@ -68,6 +68,7 @@ def run_script(
         except Exception as exc:
             raise _failed(script, direction, record, exc) from exc
     record.claim_raw()
+    record.made |= watch.new_columns()
     return Outcome(
         script.name,
         direction,

@@ -6,26 +6,29 @@ The database is only read; its write lock is never held.
 from __future__ import annotations
 
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from server.migrations.engine import backup, history, introspection
+from server.migrations.engine import backup, history, introspection, plan
 from server.migrations.engine.execution import Outcome
 from server.migrations.engine.introspection import Execute
 from server.migrations.engine.names import quote
 from server.migrations.engine.record import Step
-from server.migrations.engine.runner import Runner
+from server.migrations.engine.runner import Run, Runner
 
 
 @dataclass(frozen=True)
 class Rehearsal:
     """``rows`` are before and after, None where there is no such table; ``size`` is in bytes.
 
-    ``repeated`` are the steps that a second pass, without the history, did not skip.
+    ``repeated`` are the steps that a migration did not skip when it was run again right away, as if
+    the history did not know it.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -39,7 +42,7 @@ class Rehearsal:
 def rehearse(
     runner: Runner, target: str | None, on_progress: Callable[[int, int], None]
 ) -> Rehearsal | None:
-    """``up`` on a copy of the runner's database, twice; None while there is no database.
+    """Each pending migration, twice, on a copy of the database; None while there is no database.
 
     The copy lies beside the database where that folder may be written, else where temporary files
     do, and is removed.  Raises as ``up`` does.
@@ -54,19 +57,25 @@ def rehearse(
             backup.copy(connection, copy, path, on_progress)
         on_copy = Runner(runner.project, runner.file.at(copy), backup=False)
         before, size = _rows(copy), copy.stat().st_size
-        started = time.monotonic()
-        done = on_copy.up(target)
-        duration = round((time.monotonic() - started) * 1000)
-        after, grown = _rows(copy), copy.stat().st_size
-        _forget(copy)
-        again = on_copy.up(target).outcomes if done.outcomes else ()
+        outcomes: list[Outcome] = []
+        repeated: list[tuple[str, Step]] = []
+        duration, locked = 0.0, 0
+        state = on_copy.state()
+        for script in plan.plan_up(state.scripts, state.applied, target):
+            started = time.monotonic()
+            done = on_copy.up(script.name)
+            duration += time.monotonic() - started
+            locked += done.locked_ms
+            outcomes += done.outcomes
+            repeated += _again(on_copy, copy, script.name)
+        after = _rows(copy)
         return Rehearsal(
-            done.outcomes,
-            duration,
-            done.locked_ms,
+            tuple(outcomes),
+            round(duration * 1000),
+            locked,
             {t: (before.get(t), after.get(t)) for t in sorted({*before, *after})},
-            (size, grown),
-            tuple((o.name, s) for o in again for s in o.steps if s.action != "skip"),
+            (size, copy.stat().st_size),
+            tuple(repeated),
         )
 
 
@@ -80,9 +89,31 @@ def _rows(path: Path) -> dict[str, int]:
         }
 
 
-def _forget(path: Path) -> None:
-    """Take the history out of the copy, so that every migration runs again."""
-    import sqlite3
+class _Undone(Exception):
+    """Ends a run that was only to be looked at."""
 
+    def __init__(self, done: Run) -> None:
+        self.done = done
+
+
+class _Unkept(Runner):
+    """A runner whose runs are rolled back when they are through."""
+
+    def _change(self, *arguments: Any) -> Run:
+        raise _Undone(super()._change(*arguments))
+
+
+def _again(runner: Runner, path: Path, name: str) -> list[tuple[str, Step]]:
+    """What a migration that is applied would do again, if the history did not know it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute(f"DROP TABLE IF EXISTS {history.TABLE}")
+        row = connection.execute(
+            f"DELETE FROM {history.TABLE} WHERE migration = ? RETURNING *", (name,)
+        ).fetchone()
+    try:
+        _Unkept(runner.project, runner.file, backup=False).up(name)
+    except _Undone as undone:
+        steps = [step for outcome in undone.done.outcomes for step in outcome.steps]
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        marks = ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO {history.TABLE} VALUES ({marks})", row)
+    return [(name, step) for step in steps if step.action != "skip"]

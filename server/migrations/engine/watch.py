@@ -53,6 +53,7 @@ class Watch:
         self._named: set[Key] = {("table", history.TABLE)}
         self._counts: dict[str, tuple[str, int, str | None]] = {}
         self._known: set[str] = set()
+        self._columns: dict[str, set[str]] = {}
         self._written: set[Write] = set()
 
     # What a verb says.
@@ -96,7 +97,10 @@ class Watch:
         created = set()
         for kind, name in effects.objects:
             self._culprits.setdefault((kind, fold(name)), self._migration)
-            if introspection.find(self._execute, name) is None:
+            existing = introspection.find(self._execute, name)
+            if existing is not None and kind == "table":
+                self._columns.setdefault(existing.name, self._columns_of(existing.name))
+            if existing is None:
                 created.add(f"{kind} {name}")
                 self._named.add((kind, fold(name)))
         for write in effects.writes:
@@ -137,6 +141,17 @@ class Watch:
 
     def _rows(self, table: str) -> int:
         return int(self._execute(f"SELECT count(*) FROM {quote(table)}").fetchone()[0])
+
+    def _columns_of(self, table: str) -> set[str]:
+        return {c.name for c in introspection.columns(self._execute, table)}
+
+    def new_columns(self) -> set[str]:
+        """What the migration that just ran added past the verbs, as ``column meetings.title``."""
+        return {
+            f"column {table}.{name}"
+            for table, before in self._columns.items()
+            for name in self._columns_of(table) - before
+        }
 
     # What was broken.
 
