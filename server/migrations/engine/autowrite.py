@@ -126,23 +126,28 @@ class _Writer:
     def _column(self, d: Difference) -> Iterator[Operation]:
         if d.wanted is not None:
             field = self._field(d)
-            default, doubt = None, ""
-            if not field.null and drift_default(field) is None:
-                default = _python_default(field)
-                if default is None:
-                    default = NEUTRAL.get(drift.affinity(d.wanted.type), '""')
-                    doubt = f"which {d.subject} shall the rows get that are there already?"
             self._keys_of_field(field)
-            add = verb("add_column", d.table, d.subject, field_call(field, default=default))
-            yield Operation(ADD, [add], [verb("drop_column", d.table, d.subject)], doubt)
+            drop = [verb("drop_column", d.table, d.subject)]
+            default = _python_default(field)
+            if field.null or drift_default(field) is not None or default is not None:
+                known = None if field.null or drift_default(field) else default
+                add = verb("add_column", d.table, d.subject, field_call(field, default=known))
+                yield Operation(ADD, [add], drop)
+            else:
+                call = field_call(field)
+                call = call._replace(arguments=["null=True", *call.arguments])
+                add = verb("add_column", d.table, d.subject, call)
+                yield Operation(ADD, [add], drop)
+                doubt = f"which {d.subject} shall the rows get that are there already?"
+                yield Operation(ADD, _filled(d, field), (), doubt)
         else:
             column, doubt = d.found, ""
             if not column.nullable and column.default is None:
                 column = column._replace(nullable=True)
                 doubt = f"{d.subject} was NOT NULL; which value shall it get?"
             add = verb("add_column", d.table, d.subject, column_call(column))
-            drop = verb("drop_column", d.table, d.subject)
-            yield Operation(DROP, [drop], [add], decide_down=doubt)
+            gone = verb("drop_column", d.table, d.subject)
+            yield Operation(DROP, [gone], [add], decide_down=doubt)
 
     def _keys_of_field(self, field: Any) -> None:
         parent = getattr(field, "rel_model", None)
@@ -160,18 +165,9 @@ class _Writer:
 
     def _nullability(self, d: Difference) -> Iterator[Operation]:
         field = self._field(d)
-        default = _python_default(field)
-        value = default or NEUTRAL.get(drift.affinity(d.wanted.type), '""')
-        doubt = "" if default else f"which {d.subject} shall the rows get that have none?"
-        call = _bare(field_call(field))
-        fill = verb(
-            "apply_default",
-            d.table,
-            d.subject,
-            call._replace(arguments=[*call.arguments, f"default={value}"]),
-        )
-        strict = [fill, verb("add_not_null", d.table, d.subject)]
-        loose = [verb("drop_not_null", d.table, d.subject)]
+        known = _python_default(field) is not None
+        doubt = "" if known else f"which {d.subject} shall the rows get that have none?"
+        strict, loose = _filled(d, field), [verb("drop_not_null", d.table, d.subject)]
         if d.wanted.nullable:
             yield Operation(ALTER, loose, strict, decide_down=doubt)
         else:
@@ -222,6 +218,15 @@ class _Writer:
         model = self.models[fold(d.table)]
         fields = {fold(field.column_name): field for field in model._meta.sorted_fields}
         return fields[fold(d.subject)]
+
+
+def _filled(d: Difference, field: Any) -> list[Call]:
+    """Give the rows without a value one, and refuse such rows from then on."""
+    value = _python_default(field) or NEUTRAL.get(drift.affinity(d.wanted.type), '""')
+    call = _bare(field_call(field))
+    call = call._replace(arguments=[*call.arguments, f"default={value}"])
+    fill = verb("apply_default", d.table, d.subject, call)
+    return [fill, verb("add_not_null", d.table, d.subject)]
 
 
 def drift_default(field: Any) -> str | None:
