@@ -65,6 +65,25 @@ class SqliteFile:
         pragmas = {"foreign_keys": int(foreign_keys)}
         return SqliteDatabase(str(self.path), pragmas=pragmas, timeout=timeout)
 
+    def database_to_serve(self, *, timeout: float) -> tuple[SqliteDatabase, sqlite3.Connection]:
+        """As above, with foreign keys on, and never creating the file; and an open connection.
+
+        A write-ahead log lets requests read while a migration writes; it is a property of the file
+        and stays when it is set.  The connection is to be kept as long as the database is used, for
+        whoever closes the last one has to take the log into the file.
+        """
+        from peewee import SqliteDatabase
+
+        uri = f"file:{quote(str(self.path.absolute()))}?mode=rw"
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
+        return SqliteDatabase(
+            uri, uri=True, pragmas={"foreign_keys": 1}, timeout=timeout
+        ), connection
+
     def at(self, path: Path) -> SqliteFile:
         """Another file of the same kind."""
         return SqliteFile(path)
@@ -91,19 +110,23 @@ class SqliteFile:
         try:
             return self._probe("mode=ro")
         except sqlite3.OperationalError as refused:
-            # A hot journal, or a write-ahead log without its index, has to be recovered by a
-            # connection that may write; without permission to write, a log-less WAL database
-            # can be read as a file that nobody changes.
-            modes = ["mode=rw"] if os.access(self.path, os.W_OK) else []
-            log = self.path.with_name(self.path.name + "-wal")
-            if self._is_wal() and not (log.exists() and log.stat().st_size):
-                modes.append("mode=ro&immutable=1")
-            for mode in modes:
-                try:
-                    return self._probe(mode)
-                except sqlite3.OperationalError:
-                    continue
+            if "locked" not in str(refused):
+                for mode in self._other_modes():
+                    try:
+                        return self._probe(mode)
+                    except sqlite3.OperationalError:
+                        continue
             raise self._unreadable(refused) from refused
+
+    def _other_modes(self) -> list[str]:
+        """A hot journal, or a write-ahead log without its index, has to be recovered by a
+        connection that may write.  Without permission to write, a WAL database whose log is empty
+        can be read as a file that nobody changes."""
+        if os.access(self.path, os.W_OK):
+            return ["mode=rw"]
+        log = self.path.with_name(self.path.name + "-wal")
+        is_logged = log.exists() and log.stat().st_size
+        return ["mode=ro&immutable=1"] if self._is_wal() and not is_logged else []
 
     def _probe(self, mode: str) -> sqlite3.Connection:
         uri = f"file:{quote(str(self.path.absolute()))}?{mode}"
@@ -119,8 +142,8 @@ class SqliteFile:
         return connection
 
     def _is_wal(self) -> bool:
-        # Only while this process has no connection to the file: closing it here would drop the
-        # locks of all (https://www.sqlite.org/howtocorrupt.html, section 2.2).
+        # Closing a file drops all locks that this process has on it, those of SQLite included
+        # (https://www.sqlite.org/howtocorrupt.html, section 2.2): so only where it may not write.
         try:
             with self.path.open("rb") as file:
                 return file.read(20)[18:] == WAL_HEADER

@@ -25,11 +25,24 @@ def check_name(name: str, directory: Path, taken: Collection[str]) -> None:
         raise UnusableMigration(name, f"'{directory / name}.py' exists already")
 
 
+def names_in(path: Path) -> list[str]:
+    """The names in the list of a file, which is read and not run.
+
+    Raises UnusableMigration when there is no list of names to be found.
+    """
+    found = _find(path.read_text(), path.name)
+    return [str(item.value) for item in found.elts if isinstance(item, ast.Constant)]
+
+
 def with_name(source: str, name: str) -> str:
     """The text of the file with ``name`` at the end of its list.
 
     Raises UnusableMigration when there is no list of names to be found.
     """
+    return _inserted(source, _find(source, name), name)
+
+
+def _find(source: str, name: str) -> ast.List:
     try:
         tree = ast.parse(source)
     except SyntaxError as exc:
@@ -39,8 +52,8 @@ def with_name(source: str, name: str) -> str:
         if any(isinstance(target, ast.Name) and target.id == LIST for target in targets):
             assert isinstance(node, ast.Assign)
             if isinstance(node.value, ast.List):
-                return _inserted(source, node.value, name)
-    raise UnusableMigration(name, f"there is no list {LIST} = […] to add it to")
+                return node.value
+    raise UnusableMigration(name, f"there is no list {LIST} = […] to be found")
 
 
 def _inserted(source: str, found: ast.List, name: str) -> str:
