@@ -21,7 +21,7 @@ faults: $(VENV)/.check
 	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/migrations/test_crash.py
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --write benchmarks/results.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1])
+gc.set_threshold(100_000)  # as migrate.py does when it is run as a file
 
 from server.migrations.cli import console
 from server.migrations.engine.project import Models, Project

@@ -134,7 +134,7 @@ MEETING = {
 
 def test_it_waits_for_a_current_schema_and_never_migrates(serve, path):
     api = serve()
-    status, body, headers = api.until(503)
+    _, body, headers = api.until(503)
     assert body["error"]["pending"] == MIGRATIONS
     assert body["error"]["command"] == "cd server && python migrations/migrate.py"
     assert headers["Retry-After"] == "1"

@@ -5,12 +5,15 @@ Says which migrations there are, in which order they run, and which commands the
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 if not __package__:  # run as a file: find the package, whatever the working directory is
     sys.path[0] = str(Path(__file__).resolve().parents[2])
+    # A short life: the collector would look through all that is being loaded, again and again.
+    gc.set_threshold(100_000)
 
 try:
     import click

@@ -97,12 +97,10 @@ class Columns(Alterations):
         for index in own_indexes:
             self.drop_own_index(index)
         definition = self.definition(stored)
-        without = edits.without_column(definition, column_name)
         column = definition.column(column_name)
-        rebuild = self.is_pending(stored.name) or any(
-            constraint.kind in ("UNIQUE", "REFERENCES") for constraint in column.constraints
-        )
-        if rebuild or len(without.constraints) != len(definition.constraints):
+        own = [c for c in definition.constraints if definition.subjects(c) == {fold(column_name)}]
+        own += [c for c in column.constraints if c.kind in ("UNIQUE", "REFERENCES")]
+        if own or self.is_pending(stored.name):
             self.edit(stored, lambda t: edits.without_column(t, column_name), "drop", subject)
             return None
         self.settle()

@@ -14,13 +14,11 @@ from server.migrations.engine.tokens import Token, tokens
 def broken(execute: Execute) -> dict[SchemaObject, str]:
     """Views and triggers that SQLite can't compile, with its reason.  Compiles, runs nothing."""
     found = {}
-    for object_ in objects(execute):
+    for object_ in objects(execute, "view", "trigger"):
         if object_.kind == "view":
             statement = f"SELECT * FROM {quote(object_.name)}"
-        elif object_.kind == "trigger":
-            statement = _firing(execute, object_)
         else:
-            continue
+            statement = _firing(execute, object_)
         try:
             compile_only(execute, statement)
         except Exception as exc:  # whatever the driver raises: sqlite3's errors or Peewee's

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from server.migrations.engine.names import fold, quote
+from server.migrations.engine.names import fold, literal, quote
 
 Execute = Callable[..., Iterable[Any]]
 
@@ -63,9 +63,12 @@ class ForeignKey(NamedTuple):
     on_update: str
 
 
-def objects(execute: Execute) -> list[SchemaObject]:
-    """All that people made, in the order of creation."""
-    rows = execute(f"SELECT type, name, tbl_name, sql FROM sqlite_master WHERE NOT {INTERNAL}")
+def objects(execute: Execute, *kinds: str) -> list[SchemaObject]:
+    """All that people made, or what of it is of these kinds, in the order of creation."""
+    of_kind = f" AND type IN ({', '.join(map(literal, kinds))})" if kinds else ""
+    rows = execute(
+        f"SELECT type, name, tbl_name, sql FROM sqlite_master WHERE NOT {INTERNAL}{of_kind}"
+    )
     return [SchemaObject(*row) for row in rows]
 
 

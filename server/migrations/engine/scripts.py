@@ -67,7 +67,10 @@ def checksum(path: Path | str) -> str | None:
     except FileNotFoundError:
         return None
     try:
-        content = os.read(descriptor, os.fstat(descriptor).st_size + 1)
+        content = part = os.read(descriptor, 1 << 16)
+        while len(part) == 1 << 16:
+            part = os.read(descriptor, 1 << 16)
+            content += part
     finally:
         os.close(descriptor)
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
@@ -75,6 +78,5 @@ def checksum(path: Path | str) -> str | None:
 
 def strays(directory: Path, known: Collection[str]) -> list[str]:
     """Files in the folder that are neither listed nor excluded, nor the tool itself."""
-    tool = {"__init__", "migrate"}
-    names = [entry.name for entry in os.scandir(directory) if entry.name.endswith(".py")]
-    return sorted(name for name in names if name[:-3] not in tool and name[:-3] not in known)
+    names = {name[:-3] for name in os.listdir(directory) if name.endswith(".py")}  # noqa: PTH208
+    return sorted(f"{name}.py" for name in names - {"__init__", "migrate"} - set(known))
