@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from peewee import SqliteDatabase
@@ -50,14 +51,22 @@ class Server:
 
     def look(self) -> Readiness:
         """Look at the schema now, and open the database when it is current."""
-        self.readiness = look(self.file)
-        if self.readiness.is_current and self.database is None:
-            timeout = self.settings.busy_timeout
-            database, self._connection = self.file.database_to_serve(timeout=timeout)
-            model.database.initialize(database)
-            self.database = database
-            log.info("the database is current: %s", self.readiness.newest)
-        return self.readiness
+        readiness = look(self.file)
+        if readiness.is_current and self.database is None:
+            try:
+                self._open()
+            except sqlite3.Error as exc:
+                why = f"'{self.file}' can't be opened for writing: {exc}; check owner and mode"
+                readiness = replace(readiness, unreadable=why)
+        self.readiness = readiness
+        return readiness
+
+    def _open(self) -> None:
+        timeout = self.settings.busy_timeout
+        database, self._connection = self.file.database_to_serve(timeout=timeout)
+        model.database.initialize(database)
+        self.database = database
+        log.info("the database is current")
 
     def fail(self, why: str) -> None:
         """The server has to end: say why, once it has."""

@@ -24,7 +24,7 @@ from server.migrations.engine.runner import Runner
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from server.settings import BadSetting, settings
 from server.signing import sign
-from tests.conftest import MIGRATE, ROOT, copy_legacy
+from tests.conftest import MIGRATE, ROOT, as_unprivileged, copy_legacy
 from tests.test_faults import populate
 
 SECRET = "a secret"
@@ -35,13 +35,14 @@ JSON = {"Content-Type": "application/json"}
 class Api:
     """One server process, and requests to it."""
 
-    def __init__(self, path: Path, folder: Path = ROOT, **environ: str) -> None:
+    def __init__(self, path: Path, *, preexec_fn=None, **environ: str) -> None:
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server"],
-            cwd=folder,
+            cwd=ROOT,
+            preexec_fn=preexec_fn,
             env={**os.environ, "DB_PATH": str(path), "PORT": str(self.port), **environ},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -99,8 +100,8 @@ class Api:
 def serve(path):
     started = []
 
-    def start(*arguments, **environ):
-        started.append(Api(path, *arguments, **environ))
+    def start(**options):
+        started.append(Api(path, **options))
         return started[-1]
 
     yield start
@@ -202,6 +203,16 @@ def test_a_database_that_gets_ahead_ends_the_server_too(serve, path):
     status, err = api.ended()
     assert status == 78
     assert "update the code, or restore a backup from before" in err
+
+
+def test_a_database_that_may_not_be_written_is_waited_for(serve, path):
+    migrate(path)
+    path.chmod(0o444)
+    api = serve(**as_unprivileged())
+    _, body, _ = api.until(503)
+    assert "attempt to write a readonly database; check owner and mode" in body["error"]["message"]
+    path.chmod(0o644)
+    api.until(200, seconds=3)
 
 
 def test_a_second_process_is_refused_with_the_reason(serve, path):

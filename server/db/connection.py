@@ -78,8 +78,12 @@ class SqliteFile:
         connection = sqlite3.connect(
             uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
         )
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
+        except sqlite3.Error:
+            connection.close()
+            raise
         return SqliteDatabase(
             uri, uri=True, pragmas={"foreign_keys": 1}, timeout=timeout
         ), connection

@@ -48,6 +48,8 @@ def transaction(
             "SQLite makes its journal there: check owner and mode of the folder",
         )
     try:
+        if not path.exists():
+            _create(path)
         database.connect()
         connection = database.connection()
         try:
@@ -61,8 +63,16 @@ def transaction(
                     on_commit()
         finally:
             database.close()
-    except (sqlite3.Error, DatabaseError) as exc:
+    except (sqlite3.Error, DatabaseError, OSError) as exc:
         raise DatabaseFailed(str(path), str(exc), _remedy(str(exc))) from exc
+
+
+def _create(path: Path) -> None:
+    """An empty file; made by root, it belongs to the owner of its folder, who has to use it."""
+    path.touch()
+    if hasattr(os, "chown") and os.geteuid() == 0:
+        folder = path.parent.stat()
+        os.chown(path, folder.st_uid, folder.st_gid)
 
 
 @contextmanager

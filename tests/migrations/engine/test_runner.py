@@ -394,3 +394,10 @@ def test_its_down_may_drop_the_table_that_its_up_created(make_runner, connect):
     runner.up()
     runner.down()
     assert row_counts(connect()) == {"schema_history": 2}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_a_database_that_root_makes_belongs_to_the_owner_of_the_folder(make_runner, path):
+    os.chown(path.parent, 1234, 2345)
+    make_runner({"create": CREATE}).up()
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
