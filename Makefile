@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: migrate test check faults bench clean
+.PHONY: migrate test check faults test-containers bench clean
 
 migrate: $(VENV)/.server
 	cd server && ../$(BIN)/python migrations/migrate.py
@@ -20,6 +20,9 @@ check: $(VENV)/.check
 faults: $(VENV)/.check
 	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/migrations/test_crash.py
 
+test-containers: $(VENV)/.check
+	$(BIN)/python -m pytest -q tests/containers
+
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks --write benchmarks/results.md
 
@@ -34,7 +37,10 @@ $(VENV)/.server: $(VENV)/.python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.bench: $(VENV)/.python setup.cfg pyproject.toml
+$(VENV)/.test-containers: $(VENV)/.check
+	$(BIN)/python -m pytest -q tests/containers
+
+bench: $(VENV)/.python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $@ $(VENV)/.server
 
