@@ -143,9 +143,9 @@ WRITE = (
 
 def test_host_and_container_write_at_once_and_nothing_is_lost(installation):
     before = installation.owners()
+    in_container = ["docker", "compose", "exec", "-T", "server", "python", "-c", WRITE]
     inside = subprocess.Popen(
-        ["docker", "compose", "exec", "-T", "server", "python", "-c", WRITE]
-        + ["/data/meetings.sqlite", "container"],
+        [*in_container, "/data/meetings.sqlite", "container"],
         cwd=installation.folder,
         env=installation.environ,
     )
