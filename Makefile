@@ -37,10 +37,7 @@ $(VENV)/.server: $(VENV)/.python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
-$(VENV)/.test-containers: $(VENV)/.check
-	$(BIN)/python -m pytest -q tests/containers
-
-bench: $(VENV)/.python setup.cfg pyproject.toml
+$(VENV)/.bench: $(VENV)/.python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $@ $(VENV)/.server
 
