@@ -117,3 +117,17 @@ def test_the_picture_is_of_the_schema(cli):
     (picture,) = re.findall(r"^```mermaid\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     assert cli().returncode == 0
     assert cli("schema", "--format", "mermaid").stdout == picture
+
+
+def test_every_message_of_the_troubleshooting_is_one_of_ours():
+    sources = [*(ROOT / "server").rglob("*.py"), ROOT / "build-and-start.sh"]
+    # A message may be put together from lines of source, and from SQLite's own words.
+    ours = re.sub(r'"?\n\s*f?"', "", "".join(file.read_text() for file in sources))
+    ours = re.sub(r"\{[^{}\n]*\}", "", ours)
+    table = README[README.index("## Troubleshooting") : README.index("When in doubt")]
+    messages = re.findall(r"^\| `([^`]+)`", table, re.MULTILINE)
+    assert len(messages) > 15
+    for message in messages:
+        literal = max(re.split(r"'\w'|'…'|…|\bN\b|\bx\b|\by\b", message), key=len).strip(" (:;")
+        foreign = ("attempt to write a readonly database", "exited (78)")
+        assert literal in foreign or literal in ours, literal
