@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from textwrap import dedent, indent
 
@@ -101,6 +102,23 @@ def connect(path: Path):
     yield open_one
     for connection in connections:
         connection.close()
+
+
+def populate(path: Path, meetings: int) -> None:
+    """Add meetings of four participants each."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            f"""
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {meetings})
+            INSERT INTO meetings (meeting_id, title, created_by, start_time, end_time)
+                SELECT 'mtg_' || i, 'Meeting ' || i, 'user_' || (i % 97), '2025-12-12 10:00:00',
+                    '2025-12-12 11:00:00' FROM n;
+            WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4)
+            INSERT INTO meeting_participants (meeting_id, user_id)
+                SELECT meeting_id, 'user_' || ((rowid + i) % 97) FROM meetings, n
+                WHERE meeting_id NOT IN (SELECT meeting_id FROM meeting_participants);
+            """
+        )
 
 
 def row_counts(connection: sqlite3.Connection) -> dict[str, int]:

@@ -15,12 +15,12 @@ ENGINE = "server.migrations.engine"
 # From the ground up: a module may import only what stands before it.
 ORDER = [
     "errors",
-    "names",
-    "tokens",
-    "create_table",
-    "edits",
+    "sql.names",
+    "sql.tokens",
+    "sql.create_table",
+    "sql.edits",
     "introspection",
-    "compiling",
+    "alter.compiling",
     "scripts",
     "history",
     "plan",
@@ -29,36 +29,36 @@ ORDER = [
     "processes",
     "write_lock",
     "findings",
-    "backup",
-    "restore",
-    "leftovers",
-    "surroundings",
+    "care.backup",
+    "care.restore",
+    "care.leftovers",
+    "care.surroundings",
     "record",
     "authorizer",
     "watch",
-    "rebuild",
-    "redefinition",
-    "alterations",
-    "columns",
+    "alter.rebuild",
+    "alter.redefinition",
+    "alter.alterations",
+    "alter.columns",
     "operations",
     "execution",
     "forecast",
     "shape",
     "drift",
     "runner",
-    "rehearsal",
-    "doctor",
-    "check",
+    "care.rehearsal",
+    "care.doctor",
+    "develop.check",
     "listing",
-    "source",
-    "field_source",
-    "renames",
-    "autowrite",
-    "authoring",
-    "sample",
-    "lint",
-    "verify",
-    "picture",
+    "develop.source",
+    "develop.field_source",
+    "develop.renames",
+    "develop.autowrite",
+    "develop.authoring",
+    "develop.sample",
+    "develop.lint",
+    "develop.verify",
+    "develop.picture",
 ]
 
 
@@ -74,8 +74,13 @@ def imports_of(file: Path) -> set[str]:
 
 
 def engine_modules() -> list[str]:
-    files = (ROOT / "server" / "migrations" / "engine").glob("*.py")
-    return sorted(file.stem for file in files if file.stem != "__init__")
+    folder = ROOT / "server" / "migrations" / "engine"
+    files = [file.relative_to(folder) for file in folder.rglob("*.py")]
+    return sorted(".".join(file.with_suffix("").parts) for file in files if file.stem != "__init__")
+
+
+def module_file(name: str) -> Path:
+    return (ROOT / "server" / "migrations" / "engine").joinpath(*name.split(".")).with_suffix(".py")
 
 
 def test_every_engine_module_has_its_place():
@@ -84,7 +89,7 @@ def test_every_engine_module_has_its_place():
 
 @pytest.mark.parametrize("name", ORDER)
 def test_engine_module_imports_only_what_stands_below(name):
-    file = ROOT / "server" / "migrations" / "engine" / f"{name}.py"
+    file = module_file(name)
     below = {f"{ENGINE}.{module}" for module in ORDER[: ORDER.index(name)]}
     known = {f"{ENGINE}.{module}" for module in ORDER}
     assert imports_of(file) & known <= below
@@ -92,7 +97,7 @@ def test_engine_module_imports_only_what_stands_below(name):
 
 @pytest.mark.parametrize("name", ORDER)
 def test_engine_knows_neither_the_application_nor_the_command_line(name):
-    file = ROOT / "server" / "migrations" / "engine" / f"{name}.py"
+    file = module_file(name)
     strangers = {
         module
         for module in imports_of(file)
@@ -113,7 +118,7 @@ def test_playhouse_is_imported_in_few_places():
         for file in (ROOT / "server").rglob("*.py")
         if any(module.split(".")[0] == "playhouse" for module in imports_of(file))
     }
-    assert using == {"migrations/engine/redefinition.py", "migrations/engine/operations.py"}
+    assert using == {"migrations/engine/alter/redefinition.py", "migrations/engine/operations.py"}
 
 
 def test_no_op_imports_neither_peewee_nor_a_migration(cli, path):

@@ -20,12 +20,12 @@ import pytest
 from peewee import SqliteDatabase
 
 from server.db.connection import SqliteFile
-from server.migrations.engine.backup import backups_of
+from server.migrations.engine.care.backup import backups_of
 from server.migrations.engine.errors import MigrationError
 from server.migrations.engine.runner import Runner
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests.apsw_driver import File
-from tests.conftest import MIGRATE, copy_legacy, row_counts, schema_of
+from tests.conftest import MIGRATE, copy_legacy, populate, row_counts, schema_of
 from tests.faulty_disk import CUT, FAIL, FULL, Disk, FaultySystem
 
 EVERYTHING = os.environ.get("FAULTS") == "full"
@@ -41,23 +41,6 @@ def populated(tmp_path_factory):
     done = shutil.copyfile(path, folder / "after.sqlite")
     Runner(PROJECT, SqliteFile(done), backup=False).up()
     return path, look(path), look(done)
-
-
-def populate(path: Path, meetings: int) -> None:
-    """Add meetings of four participants each."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript(
-            f"""
-            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {meetings})
-            INSERT INTO meetings (meeting_id, title, created_by, start_time, end_time)
-                SELECT 'mtg_' || i, 'Meeting ' || i, 'user_' || (i % 97), '2025-12-12 10:00:00',
-                    '2025-12-12 11:00:00' FROM n;
-            WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4)
-            INSERT INTO meeting_participants (meeting_id, user_id)
-                SELECT meeting_id, 'user_' || ((rowid + i) % 97) FROM meetings, n
-                WHERE meeting_id NOT IN (SELECT meeting_id FROM meeting_participants);
-            """
-        )
 
 
 def look(path: Path):

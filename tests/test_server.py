@@ -24,8 +24,7 @@ from server.migrations.engine.runner import Runner
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from server.settings import BadSetting, settings
 from server.signing import sign
-from tests.conftest import MIGRATE, ROOT, as_unprivileged, copy_legacy
-from tests.test_faults import populate
+from tests.conftest import MIGRATE, ROOT, as_unprivileged, copy_legacy, populate
 
 SECRET = "a secret"
 CLIENT = "client-1"
@@ -450,6 +449,15 @@ def test_the_server_imports_nothing_that_migrates():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     engine = "server.migrations.engine"
-    reading = ("errors", "names", "introspection", "scripts", "history", "plan", "listing")
+    reading = (
+        "errors",
+        "sql",
+        "sql.names",
+        "introspection",
+        "scripts",
+        "history",
+        "plan",
+        "listing",
+    )
     allowed = {"server.migrations", engine, *(f"{engine}.{name}" for name in reading)}
     assert set(eval(done.stdout)) <= allowed

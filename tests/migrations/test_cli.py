@@ -16,7 +16,7 @@ from dataclasses import replace
 import pytest
 
 from server.migrations.cli import console
-from server.migrations.engine.backup import backups_of
+from server.migrations.engine.care.backup import backups_of
 from server.migrations.engine.errors import UnusableMigration
 from server.migrations.migrate import cli as commands
 from tests.conftest import MIGRATE, ROOT, as_unprivileged, copy_legacy, migration, schema_of

@@ -18,7 +18,7 @@ import pytest
 from server.db.connection import SqliteFile
 from server.migrations.engine.runner import Runner
 from server.migrations.migrate import MIGRATIONS, PROJECT
-from tests.conftest import MIGRATE, copy_legacy, row_counts, schema_of
+from tests.conftest import MIGRATE, copy_legacy, populate, row_counts, schema_of
 
 FULL = os.environ.get("FAULTS") == "full"
 KILLS = 200 if FULL else 20
@@ -30,20 +30,7 @@ def populated(tmp_path_factory):
     """after3 with 5,000 meetings of four participants each, and what it looks like when done."""
     folder = tmp_path_factory.mktemp("populated")
     path = copy_legacy("after3", folder / "before.sqlite")
-    connection = sqlite3.connect(path)
-    connection.executescript(
-        """
-        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
-        INSERT INTO meetings (meeting_id, title, created_by, start_time, end_time)
-            SELECT 'mtg_' || i, 'Meeting ' || i, 'user_' || (i % 97), '2025-12-12 10:00:00',
-                '2025-12-12 11:00:00' FROM n;
-        WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 4)
-        INSERT INTO meeting_participants (meeting_id, user_id)
-            SELECT meeting_id, 'user_' || ((rowid + i) % 97) FROM meetings, n
-            WHERE meeting_id NOT IN (SELECT meeting_id FROM meeting_participants);
-        """
-    )
-    connection.close()
+    populate(path, 5000)
     done = shutil.copyfile(path, folder / "after.sqlite")
     started = time.monotonic()
     Runner(PROJECT, SqliteFile(done)).up()

@@ -8,7 +8,7 @@ import click
 
 from server.migrations.cli import report
 from server.migrations.cli.console import Session, command, show_progress, to_argument
-from server.migrations.engine import backup as backups
+from server.migrations.engine.care import backup as backups
 from server.migrations.engine.errors import BackupFailed
 
 
@@ -22,7 +22,7 @@ def rehearse(session: Session, to: str | None) -> int:
 
     Example: migrate.py rehearse
     """
-    from server.migrations.engine.rehearsal import rehearse
+    from server.migrations.engine.care.rehearsal import rehearse
 
     runner = session.open()
     done = rehearse(runner, to, show_progress)
@@ -77,7 +77,7 @@ def restore(session: Session, file: Path) -> None:
 
     Example: migrate.py restore data/backups/meetings.sqlite.20261122T101500Z
     """
-    from server.migrations.engine.restore import restore
+    from server.migrations.engine.care.restore import restore
 
     runner = session.open()
     aside = restore(
@@ -100,7 +100,7 @@ def doctor(session: Session) -> int:
 
     Example: migrate.py doctor
     """
-    from server.migrations.engine.doctor import PROBLEM, examine
+    from server.migrations.engine.care.doctor import PROBLEM, examine
 
     runner = session.open()
     findings = examine(runner)

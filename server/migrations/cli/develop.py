@@ -21,7 +21,7 @@ def check(session: Session, strict: bool) -> int:
 
     Example: migrate.py check --strict
     """
-    from server.migrations.engine.check import check
+    from server.migrations.engine.develop.check import check
     from server.migrations.engine.drift import EXTRA
 
     found = check(session.open())
@@ -51,7 +51,7 @@ def new(session: Session, name: str, from_models: bool) -> None:
 
     Example: migrate.py new add_meeting_color --from-models
     """
-    from server.migrations.engine import authoring, autowrite
+    from server.migrations.engine.develop import authoring, autowrite
 
     session.open()
     text = None
@@ -82,7 +82,7 @@ def verify(session: Session) -> int:
 
     Example: migrate.py verify
     """
-    from server.migrations.engine.verify import verify
+    from server.migrations.engine.develop.verify import verify
 
     session.open()
     verdicts = verify(session.project, session.file_at)
@@ -116,7 +116,8 @@ def schema(session: Session, form: str) -> None:
 
     Example: migrate.py schema --format mermaid
     """
-    from server.migrations.engine import picture, shape
+    from server.migrations.engine import shape
+    from server.migrations.engine.develop import picture
 
     file = session.open().file
     with file.reading() as connection:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from server.migrations.engine.plan import Standing
 
 if TYPE_CHECKING:
+    from server.migrations.engine.develop.verify import Verdict
     from server.migrations.engine.drift import Difference
     from server.migrations.engine.execution import Outcome
     from server.migrations.engine.findings import Finding
     from server.migrations.engine.history import Entry
-    from server.migrations.engine.verify import Verdict
 
 FUTURE = {"up": "apply", "down": "undo", "fake": "record"}
 REHEARSED = {"up": "would do"}

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from server.migrations.engine import compiling
+from server.migrations.engine.alter import compiling
 from server.migrations.engine.errors import InMemoryTable, MigrationError, Refused
-from server.migrations.engine.names import fold
+from server.migrations.engine.sql.names import fold
 
 WRITES = {
     sqlite3.SQLITE_INSERT: "insert",

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from server.migrations.engine.introspection import Column, ForeignKey
-from server.migrations.engine.names import fold
 from server.migrations.engine.shape import Schema, TableShape, inside, spelling
-from server.migrations.engine.tokens import tokens
+from server.migrations.engine.sql.names import fold
+from server.migrations.engine.sql.tokens import tokens
 
 BREAKS, DIFFERS, EXTRA = "breaks", "differs", "extra"
 RANK = {BREAKS: 0, DIFFERS: 1, EXTRA: 2}

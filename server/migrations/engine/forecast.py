@@ -15,8 +15,8 @@ from server.migrations.engine import introspection
 from server.migrations.engine.errors import MigrationFailed
 from server.migrations.engine.execution import Outcome, run_script
 from server.migrations.engine.introspection import Execute
-from server.migrations.engine.names import quote
 from server.migrations.engine.scripts import Script
+from server.migrations.engine.sql.names import quote
 from server.migrations.engine.watch import Watch
 
 

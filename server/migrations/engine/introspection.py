@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from server.migrations.engine.names import fold, literal, quote
+from server.migrations.engine.sql.names import fold, literal, quote
 
 Execute = Callable[..., Iterable[Any]]
 

@@ -14,13 +14,13 @@ from peewee import SQL, Index
 from playhouse.migrate import make_index_name
 
 from server.migrations.engine import introspection
-from server.migrations.engine.alterations import has_default
-from server.migrations.engine.columns import Columns, declared_default
+from server.migrations.engine.alter.alterations import has_default
+from server.migrations.engine.alter.columns import Columns, declared_default
+from server.migrations.engine.alter.redefinition import operation
 from server.migrations.engine.errors import Refused
 from server.migrations.engine.introspection import SchemaObject
-from server.migrations.engine.names import fold
 from server.migrations.engine.record import summary
-from server.migrations.engine.redefinition import operation
+from server.migrations.engine.sql.names import fold
 
 
 class GuardedMigrator(Columns):

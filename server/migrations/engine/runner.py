@@ -132,7 +132,7 @@ class Runner:
         """Inside of the transaction: forecast and backup, change, check."""
         if not chosen:
             return Run(direction, applied=tuple(state.applied))
-        from server.migrations.engine.leftovers import refuse_only_copies
+        from server.migrations.engine.care.leftovers import refuse_only_copies
 
         execute = database.connection().execute
         refuse_only_copies(execute, self.project)
@@ -182,7 +182,7 @@ class Runner:
 
     def _take_backup(self) -> Path:
         """From a second connection, while the first holds the write lock."""
-        from server.migrations.engine import backup
+        from server.migrations.engine.care import backup
 
         with closing(backup.open_read_only(self.file.path)) as source:
             return backup.take(source, self.file.path, self.on_progress)

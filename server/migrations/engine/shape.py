@@ -9,10 +9,10 @@ from typing import Any
 from peewee import SqliteDatabase
 
 from server.migrations.engine import history, introspection
-from server.migrations.engine.create_table import UnreadableTable, parse
 from server.migrations.engine.introspection import Column, Execute, ForeignKey
-from server.migrations.engine.names import fold, literal, quote
-from server.migrations.engine.tokens import Token, tokens
+from server.migrations.engine.sql.create_table import UnreadableTable, parse
+from server.migrations.engine.sql.names import fold, literal, quote
+from server.migrations.engine.sql.tokens import Token, tokens
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from server.migrations.engine import history, introspection
 from server.migrations.engine.authorizer import Authorizer, Write
 from server.migrations.engine.errors import Refused
 from server.migrations.engine.introspection import SchemaObject
-from server.migrations.engine.names import fold, quote
+from server.migrations.engine.sql.names import fold, quote
 
 Key = tuple[str, str]  # kind and folded name
 

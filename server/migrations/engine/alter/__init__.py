@@ -1,0 +1,1 @@
+"""What becomes of a table when a verb changes it."""

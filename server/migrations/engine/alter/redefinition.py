@@ -1,0 +1,146 @@
+"""Tables that wait for a rebuild, and what every verb of the migrator needs around it.
+
+Several changes of one table in one ``migrator.migrate(…)`` are one rebuild.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from peewee import OperationalError, SqliteDatabase
+from playhouse import migrate as playhouse
+
+from server.migrations.engine import introspection
+from server.migrations.engine.alter import compiling
+from server.migrations.engine.alter.rebuild import rebuild
+from server.migrations.engine.errors import Refused
+from server.migrations.engine.introspection import SchemaObject
+from server.migrations.engine.record import Record
+from server.migrations.engine.sql.create_table import CreateTable, UnreadableTable, parse
+from server.migrations.engine.sql.names import fold
+from server.migrations.engine.watch import Watch
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+Edit = Callable[[CreateTable], CreateTable]
+
+
+def operation(verb: Verb) -> Verb:
+    """playhouse's: calling the verb describes an operation, which ``migrate()`` runs."""
+    return playhouse.operation(verb)  # type: ignore[no-any-return]
+
+
+@dataclass
+class Redefinition:
+    """A table that waits for its rebuild; ``values`` as in rebuild()."""
+
+    stored: SchemaObject
+    definition: CreateTable
+    values: dict[str, str] = field(default_factory=dict)
+
+
+class Redefinitions(playhouse.SqliteMigrator):  # type: ignore[misc]
+    """The ground under the guarded migrator's verbs."""
+
+    def __init__(self, database: SqliteDatabase, record: Record, watch: Watch) -> None:
+        super().__init__(database)
+        self.record, self.watch = record, watch
+        self.read = database.connection().execute
+        self._pending: dict[str, Redefinition] = {}
+
+    def migrate(self, *operations: Any) -> None:
+        """Run the operations in order."""
+        for item in operations:
+            item.run()
+        self.settle()
+
+    def execute_sql(self, sql: str | None, params: Any = None) -> Any:
+        return self.database.execute_sql(sql, params)
+
+    def existing(self, table: str) -> SchemaObject:
+        """The table as it is stored; from here on the migration means to change it."""
+        self.watch.name(("table", table))
+        found = introspection.find(self.read, table, "table")
+        if found is None:
+            raise Refused(f"there is no table '{table}'")
+        return found
+
+    def existing_column(self, table: str, column: str) -> tuple[SchemaObject, str]:
+        """The table, and the column as ``table.column``."""
+        stored = self.existing(table)
+        try:
+            name = self.definition(stored).column(column).name
+        except KeyError:
+            raise Refused(f"table '{stored.name}' has no column '{column}'") from None
+        return stored, f"{stored.name}.{name}"
+
+    def definition(self, stored: SchemaObject) -> CreateTable:
+        """What the table's definition is, or will be after its rebuild."""
+        if pending := self._pending.get(fold(stored.name)):
+            return pending.definition
+        try:
+            return parse(stored.sql or "")
+        except UnreadableTable:
+            raise Refused(
+                f"table '{stored.name}' can't be altered: it is no ordinary table"
+            ) from None
+
+    def is_pending(self, table: str, column: str | None = None) -> bool:
+        """Whether a rebuild waits, and would have this column."""
+        pending = self._pending.get(fold(table))
+        if pending is None or column is None:
+            return pending is not None
+        return any(fold(c.name) == fold(column) for c in pending.definition.columns)
+
+    def edit(
+        self,
+        stored: SchemaObject,
+        change: Edit,
+        action: str,
+        subject: str,
+        note: str = "",
+        values: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add a change to the table's next rebuild."""
+        definition = change(self.definition(stored))
+        pending = self._pending.setdefault(fold(stored.name), Redefinition(stored, definition))
+        pending.definition = definition
+        pending.values.update(values or {})
+        self.record.note(action, subject, note)
+
+    def settle(self) -> None:
+        """Do the rebuilds that wait."""
+        while self._pending:
+            _, pending = self._pending.popitem()
+            table = pending.stored.name
+            step = self.record.step("rebuild", table)
+            what = f"table '{table}' can't be rebuilt"
+            with self.refusing_broken(what), self.watch.trusting(), step:
+                rebuild(self.read, self.execute_sql, table, pending.definition, pending.values)
+
+    @contextmanager
+    def creating(self, kind: str, name: str) -> Iterator[None]:
+        """A step that makes something which its ``down`` may drop."""
+        self.settle()
+        self.watch.name((kind, name))
+        with self.record.step("create", name):
+            yield
+        self.record.made.add(f"{kind} {name}")
+
+    @contextmanager
+    def refusing_broken(self, what: str) -> Iterator[None]:
+        """Raise Refused when the block leaves a view or trigger that SQLite can't compile."""
+        with self.watch.trusting():
+            before = compiling.broken(self.read)
+        try:
+            yield
+        except OperationalError as exc:
+            if str(exc).startswith("error in "):  # SQLite's own words for the same
+                raise Refused(f"{what}: {exc}; drop or change that first") from exc
+            raise
+        with self.watch.trusting():
+            after = compiling.broken(self.read)
+        if new := [f"{o} ({why})" for o, why in after.items() if o not in before]:
+            raise Refused(f"{what}: {', '.join(new)} needs it; drop or change that first")

@@ -1,0 +1,139 @@
+"""A backup in the place of the database.
+
+The backup is copied and checked before anything is replaced.  Where the database is one that SQLite
+can open, its content is replaced in place, in one transaction and with exclusive access, so that a
+process that has the file open can't go on writing into a file without a name; a copy of what was
+there is kept.  A file that SQLite can't open is moved aside with its log and journal: those of the
+old file would corrupt the new one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from server.migrations.engine import history, introspection, processes
+from server.migrations.engine.care import backup
+from server.migrations.engine.care.backup import OnProgress
+from server.migrations.engine.errors import BackupFailed, DatabaseLocked, RestoreRefused
+from server.migrations.engine.introspection import Execute
+from server.migrations.engine.project import Project
+from server.migrations.engine.state import read_state
+from server.migrations.engine.write_lock import OnWait, execute_when_free
+
+COMPANIONS = ("-wal", "-shm", "-journal")
+
+
+def restore(
+    project: Project,
+    file: Path,
+    path: Path,
+    *,
+    wait: float,
+    on_wait: OnWait,
+    on_progress: OnProgress,
+) -> Path | None:
+    """Put the content of ``file`` in the place of ``path``; gives the copy of what was there.
+
+    Refuses what is damaged, of something else, or of a newer version of this code.  Raises
+    RestoreRefused and DatabaseLocked, and then nothing was touched.
+    """
+    if not file.is_file():
+        raise RestoreRefused(file, "there is no such file", "name a backup")
+    if path.exists() and file.samefile(path):
+        raise RestoreRefused(file, "it is the database itself", "name a backup")
+    if (journal := Path(f"{file}-journal")).exists() and journal.stat().st_size:
+        raise RestoreRefused(
+            file,
+            f"'{journal.name}' beside it says that it was copied in the middle of a write",
+            "open it with SQLite once, which undoes that write, or name another backup",
+        )
+    with _staged(file, path, on_progress) as staging:
+        with closing(backup.open_read_only(staging, "immutable=1")) as connection:
+            _check_content(project, file, connection.execute)
+        aside = path.with_name(f"{path.name}.replaced.{backup.stamp()}")
+        if path.exists() and not backup.check_openable(path):
+            _replace_content(staging, path, aside, wait, on_wait, on_progress)
+            return aside
+        return _replace_file(staging, path, aside)
+
+
+def _check_content(project: Project, file: Path, execute: Execute) -> None:
+    state = read_state(project, execute)
+    if unlisted := [name for name in state.applied if name not in project.listed]:
+        raise RestoreRefused(
+            file,
+            f"it is ahead of this code, which does not list '{unlisted[0]}'",
+            "update the code first",
+        )
+    models = project.models().persistent
+    ours = {history.TABLE, *(model._meta.table_name for model in models)}
+    if not any(introspection.has_table(execute, name) for name in ours):
+        raise RestoreRefused(
+            file, "it has none of this application's tables", "name a backup of this database"
+        )
+
+
+@contextmanager
+def _staged(file: Path, path: Path, on_progress: OnProgress) -> Iterator[Path]:
+    """A checked copy beside the database, with what was only in the log of ``file``."""
+    staging = path.with_name(f"{path.name}.restoring")
+    staging.unlink(missing_ok=True)
+    try:
+        try:
+            log = Path(f"{file}-wal")
+            more = () if log.exists() and log.stat().st_size else ("immutable=1",)
+            with closing(backup.open_read_only(file, *more)) as source:
+                backup.copy(source, staging, path if path.exists() else path.parent, on_progress)
+        except (BackupFailed, sqlite3.Error) as exc:
+            why = exc.why if isinstance(exc, BackupFailed) else str(exc)
+            raise RestoreRefused(file, why, "name a whole backup; nothing was touched") from exc
+        yield staging
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def _replace_content(
+    staging: Path,
+    path: Path,
+    aside: Path,
+    wait: float,
+    on_wait: OnWait,
+    on_progress: OnProgress,
+) -> None:
+    with (
+        closing(sqlite3.connect(path, isolation_level=None, timeout=0)) as target,
+        closing(backup.open_read_only(staging, "immutable=1")) as source,
+    ):
+        # Exclusive mode keeps the lock between the transactions that follow.
+        target.execute("PRAGMA locking_mode = EXCLUSIVE")
+        try:
+            execute_when_free(target, "BEGIN EXCLUSIVE", path, wait, on_wait)
+        except DatabaseLocked as exc:
+            users = processes.openers([path, *_companions(path)])
+            raise DatabaseLocked(str(path), wait, users or exc.holders) from exc
+        target.execute("COMMIT")
+        backup.copy(target, aside, path, on_progress)
+        # Out of the write-ahead log first: a database in it can't change its page size.
+        target.execute("PRAGMA journal_mode = DELETE")
+        source.backup(target)
+
+
+def _replace_file(staging: Path, path: Path, aside: Path) -> Path | None:
+    """For a database that is missing, or that SQLite can't open."""
+    files = [found for found in (path, *_companions(path)) if found.exists()]
+    if users := processes.openers(files):
+        raise DatabaseLocked(str(path), 0, users)
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    for found in files:
+        found.rename(aside.with_name(aside.name + found.name[len(path.name) :]))
+    staging.chmod(mode)
+    staging.rename(path)
+    backup.sync(path.parent)
+    return aside if files else None
+
+
+def _companions(path: Path) -> list[Path]:
+    return [Path(f"{path}{suffix}") for suffix in COMPANIONS]

@@ -1,0 +1,1 @@
+"""What a developer asks: differences, new migrations, proofs, pictures."""

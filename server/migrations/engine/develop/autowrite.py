@@ -1,0 +1,299 @@
+"""A migration written from the difference between what the listed ones make and the models.
+
+What can't be decided stands in the file as a comment that begins with DECIDE; `verify` fails until
+it is gone.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from server.migrations.engine import drift, shape
+from server.migrations.engine.develop import source
+from server.migrations.engine.develop.field_source import (
+    column_call,
+    field_call,
+    imports,
+    key_source,
+    model_source,
+)
+from server.migrations.engine.develop.renames import (
+    ADD,
+    ALTER,
+    CONSTRAIN,
+    CREATE,
+    DROP,
+    DROP_INDEX,
+    INDEX,
+    Ask,
+    Operation,
+    renames,
+    verb,
+)
+from server.migrations.engine.develop.source import Call, string
+from server.migrations.engine.drift import Difference
+from server.migrations.engine.shape import IndexShape, TableShape
+from server.migrations.engine.sql.names import fold
+
+DECIDE = "# DECIDE: "
+TEMPLATE = '''"""{title}"""
+
+
+def up(migrator, db):
+    migrator.migrate(
+        # migrator.add_column("table", "column", CharField(null=True)),
+    )
+
+
+def down(migrator, db):
+    migrator.migrate(
+        # migrator.drop_column("table", "column"),
+    )
+'''
+NEUTRAL = {"INTEGER": "0", "REAL": "0", "NUMERIC": "0", "BLOB": 'b""'}
+
+
+def template(name: str) -> str:
+    return TEMPLATE.format(title=_title(name))
+
+
+def write(name: str, made: sqlite3.Connection, models: Sequence[Any], ask: Ask) -> str | None:
+    """The text of the file; None when there is nothing to change.
+
+    ``made`` is a scratch database as the listed migrations make it; the renames are done there.
+    """
+    declared = shape.declared_schema(models)
+    operations = list(renames(made, declared, ask))
+    writer = _Writer(models, drift.compare(declared, shape.live_schema(made.execute)))
+    operations += writer.operations()
+    if not operations:
+        return None
+    operations.sort(key=lambda operation: operation.stage)
+    classes = "\n\n".join(writer.classes)
+    body = _function("up", [(o.decide_up, o.up) for o in operations])
+    body += "\n\n" + _function("down", [(o.decide_down, o.down) for o in reversed(operations)])
+    parts = [f'"""{_title(name)}"""\n', imports(classes + body)]
+    parts += [f"\n{classes}"] if classes else []
+    return "\n".join(part for part in parts if part) + "\n\n" + body
+
+
+class _Writer:
+    def __init__(self, models: Sequence[Any], differences: Sequence[Difference]) -> None:
+        self.models = {fold(model._meta.table_name): model for model in models}
+        self.differences = differences
+        self.classes: list[str] = []
+        self._stubs: set[str] = set()
+
+    def operations(self) -> Iterator[Operation]:
+        for difference in self.differences:
+            kind = difference.kind.replace(" ", "_")
+            writer = getattr(self, f"_{kind}", None)
+            if writer is None:
+                yield Operation(ALTER, decide_up=f"{difference.sentence}; there is no verb for it")
+            else:
+                yield from writer(difference)
+
+    def _table(self, d: Difference) -> Iterator[Operation]:
+        if d.wanted is not None:
+            model = self.models[fold(d.table)]
+            self._keys_of(model)
+            self.classes.append(model_source(model))
+            create = Call("migrator.create_table", [model.__name__])
+            yield Operation(CREATE, [create], [verb("drop_table", d.table)])
+            for index in d.wanted.indexes:
+                yield from self._new_index(d.table, index)
+        else:
+            table: TableShape = d.found
+            texts = [table.sql, *(index.sql for index in table.indexes if index.sql)]
+            back = [_sql(_if_not_exists(text)) for text in texts]
+            yield Operation(DROP, [verb("drop_table", d.table)], back)
+
+    def _keys_of(self, model: Any) -> None:
+        """Classes for the tables that a new one refers to."""
+        for field in model._meta.refs:
+            parent = field.rel_model
+            name = parent.__name__
+            is_new = any(
+                d.kind == "table" and fold(d.table) == fold(parent._meta.table_name)
+                for d in self.differences
+            )
+            if parent is not model and not is_new and name not in self._stubs:
+                self._stubs.add(name)
+                self.classes.insert(0, key_source(parent))
+
+    def _column(self, d: Difference) -> Iterator[Operation]:
+        if d.wanted is not None:
+            field = self._field(d)
+            self._keys_of_field(field)
+            drop = [verb("drop_column", d.table, d.subject)]
+            default = _python_default(field)
+            if field.null or drift_default(field) is not None or default is not None:
+                known = None if field.null or drift_default(field) else default
+                add = verb("add_column", d.table, d.subject, field_call(field, default=known))
+                yield Operation(ADD, [add], drop)
+            else:
+                call = field_call(field)
+                call = call._replace(arguments=["null=True", *call.arguments])
+                add = verb("add_column", d.table, d.subject, call)
+                yield Operation(ADD, [add], drop)
+                doubt = f"which {d.subject} shall the rows get that are there already?"
+                yield Operation(ADD, _filled(d, field), (), doubt)
+        else:
+            column, doubt = d.found, ""
+            if not column.nullable and column.default is None:
+                column = column._replace(nullable=True)
+                doubt = f"{d.subject} was NOT NULL; which value shall it get?"
+            add = verb("add_column", d.table, d.subject, column_call(column))
+            gone = verb("drop_column", d.table, d.subject)
+            yield Operation(DROP, [gone], [add], decide_down=doubt)
+
+    def _keys_of_field(self, field: Any) -> None:
+        parent = getattr(field, "rel_model", None)
+        if parent is not None and parent.__name__ not in self._stubs:
+            self._stubs.add(parent.__name__)
+            self.classes.insert(0, key_source(parent))
+
+    def _type(self, d: Difference) -> Iterator[Operation]:
+        new, old = field_call(self._field(d)), column_call(d.found)
+        yield Operation(
+            ALTER,
+            [verb("alter_column_type", d.table, d.subject, _bare(new))],
+            [verb("alter_column_type", d.table, d.subject, _bare(old))],
+        )
+
+    def _nullability(self, d: Difference) -> Iterator[Operation]:
+        field = self._field(d)
+        known = _python_default(field) is not None
+        doubt = "" if known else f"which {d.subject} shall the rows get that have none?"
+        strict, loose = _filled(d, field), [verb("drop_not_null", d.table, d.subject)]
+        if d.wanted.nullable:
+            yield Operation(ALTER, loose, strict, decide_down=doubt)
+        else:
+            yield Operation(ALTER, strict, loose, doubt)
+
+    def _default(self, d: Difference) -> Iterator[Operation]:
+        yield Operation(ALTER, [_set_default(d, d.wanted)], [_set_default(d, d.found)])
+
+    def _index(self, d: Difference) -> Iterator[Operation]:
+        if d.wanted is not None:
+            yield from self._new_index(d.table, d.wanted)
+        elif d.found.sql is None:
+            yield Operation(ALTER, decide_up=f"{d.sentence}; drop_constraint needs its name")
+        else:
+            drop = verb("drop_index", d.table, d.found.name)
+            yield Operation(DROP_INDEX, [drop], [_add_index(d.table, d.found)])
+
+    def _new_index(self, table: str, index: IndexShape) -> Iterator[Operation]:
+        if index.sql is not None:  # a constraint's own comes with the constraint
+            drop = verb("drop_index", table, index.name)
+            yield Operation(INDEX, [_add_index(table, index)], [drop])
+
+    def _foreign_key(self, d: Difference) -> Iterator[Operation]:
+        key = d.wanted or d.found
+        if len(key.columns) != 1:
+            yield Operation(CONSTRAIN, decide_up=f"{d.sentence}; there is no verb for it")
+            return
+        actions = {"on_delete": key.on_delete, "on_update": key.on_update}
+        extra = [f"{n}={string(v)}" for n, v in actions.items() if v != "NO ACTION"]
+        add = verb("add_foreign_key_constraint", d.table, key.columns[0], key.parent)
+        add = add._replace(arguments=[*add.arguments, string(key.parent_columns[0]), *extra])
+        drop = verb("drop_foreign_key_constraint", d.table, key.columns[0])
+        if d.wanted is None:
+            yield Operation(DROP_INDEX, [drop], [add])
+        else:
+            yield Operation(CONSTRAIN, [add], [drop])
+
+    def _check(self, d: Difference) -> Iterator[Operation]:
+        if d.wanted is None:
+            yield Operation(ALTER, decide_up=f"{d.sentence}; drop_constraint needs its name")
+            return
+        name = f"check_{d.table}_{'_'.join(re.findall('[a-z0-9]+', d.wanted)[:4])}"
+        check = Call("Check", [string(d.wanted)])
+        add = Call("migrator.add_constraint", [string(d.table), string(name), check])
+        yield Operation(CONSTRAIN, [add], [verb("drop_constraint", d.table, name)])
+
+    def _field(self, d: Difference) -> Any:
+        model = self.models[fold(d.table)]
+        fields = {fold(field.column_name): field for field in model._meta.sorted_fields}
+        return fields[fold(d.subject)]
+
+
+def _filled(d: Difference, field: Any) -> list[Call]:
+    """Give the rows without a value one, and refuse such rows from then on."""
+    value = _python_default(field) or NEUTRAL.get(drift.affinity(d.wanted.type), '""')
+    call = _bare(field_call(field))
+    call = call._replace(arguments=[*call.arguments, f"default={value}"])
+    fill = verb("apply_default", d.table, d.subject, call)
+    return [fill, verb("add_not_null", d.table, d.subject)]
+
+
+def drift_default(field: Any) -> str | None:
+    """The SQL default among the field's constraints."""
+    texts = [str(getattr(c, "sql", "")) for c in field.constraints or ()]
+    return next((text for text in texts if text.upper().startswith("DEFAULT")), None)
+
+
+def _python_default(field: Any) -> str | None:
+    """Source of a constant default, as the database stores it."""
+    if field.default is None or callable(field.default):
+        return None
+    value = field.db_value(field.default)
+    if isinstance(value, str):
+        return string(value)
+    return repr(value) if isinstance(value, (bool, int, float, bytes)) else None
+
+
+def _set_default(d: Difference, column: Any) -> Call:
+    if column.default is None:
+        return verb("drop_column_default", d.table, d.subject)
+    return verb("add_column_default", d.table, d.subject, Call("SQL", [string(column.default)]))
+
+
+def _add_index(table: str, index: IndexShape) -> Call:
+    if index.where or not all(re.fullmatch(r"\w+", part) for part in index.parts):
+        return _sql(_if_not_exists(index.sql or ""))
+    columns = ", ".join(map(string, index.parts)) + ("," if len(index.parts) == 1 else "")
+    arguments = [string(table), f"({columns})"]
+    arguments += ["unique=True"] if index.unique else []
+    return Call("migrator.add_index", [*arguments, f"name={string(index.name)}"])
+
+
+def _bare(call: Call) -> Call:
+    """The field as a type alone."""
+    kept = [a for a in call.arguments if re.match(r"(max_|decimal_)", str(a))]
+    return call._replace(arguments=kept)
+
+
+def _sql(text: str) -> Call:
+    return Call("migrator.sql", [string(" ".join(text.split()))])
+
+
+def _if_not_exists(text: str) -> str:
+    pattern = r"^(CREATE\s+(?:UNIQUE\s+)?(?:TABLE|INDEX))\s+"
+    return re.sub(pattern, r"\1 IF NOT EXISTS ", text, flags=re.IGNORECASE)
+
+
+def _function(name: str, parts: Sequence[tuple[str, Sequence[Call]]]) -> str:
+    out = [f"def {name}(migrator, db):", "    migrator.migrate("]
+    for doubt, calls in parts:
+        if doubt:
+            out += [f"        {line}" for line in _comment(doubt)]
+        for call in calls:
+            out += source.lines(call, 8, ",")
+    return "\n".join([*out, "    )", ""])
+
+
+def _comment(doubt: str) -> list[str]:
+    words, out = (DECIDE + doubt).split(), [""]
+    for word in words:
+        if len(out[-1]) + len(word) + 1 > source.WIDTH - 8:
+            out.append("#")
+        out[-1] = f"{out[-1]} {word}".strip()
+    return out
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize() + "."

@@ -1,0 +1,255 @@
+"""For each kind of difference: the file that is written makes it go away, and back."""
+
+from __future__ import annotations
+
+import pytest
+from peewee import (
+    SQL,
+    BlobField,
+    CharField,
+    Check,
+    CompositeKey,
+    DateTimeField,
+    DecimalField,
+    Default,
+    ForeignKeyField,
+    IntegerField,
+    Model,
+    TextField,
+    fn,
+)
+
+from server.migrations.engine import drift, shape
+from server.migrations.engine.develop import autowrite
+from server.migrations.engine.develop.source import WIDTH
+from server.migrations.engine.runner import Runner
+
+BEFORE = """
+CREATE TABLE owners (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL);
+CREATE TABLE pets (
+    id INTEGER NOT NULL PRIMARY KEY,
+    name VARCHAR(20) NOT NULL,
+    nick TEXT,
+    owner_id INTEGER NOT NULL,
+    weight INTEGER DEFAULT 5
+);
+CREATE INDEX pets_name ON pets (name);
+INSERT INTO owners VALUES (1, 'o');
+INSERT INTO pets VALUES (1, 'a', NULL, 1, 3), (2, 'b', 'it''s', 1, NULL);
+"""
+
+
+class Owner(Model):
+    name = CharField()
+
+    class Meta:
+        table_name = "owners"
+
+
+def pet(**changes):
+    """The model of pets as it is before, with some fields changed or (None) left out."""
+    fields = {
+        "name": CharField(max_length=20, index=True),
+        "nick": TextField(null=True),
+        "owner_id": IntegerField(),
+        "weight": IntegerField(null=True, constraints=[Default(5)]),
+        **{name: value for name, value in changes.items() if name != "meta"},
+    }
+    meta = type("Meta", (), {"table_name": "pets", **changes.get("meta", {})})
+    fields = {name: field for name, field in fields.items() if field is not None}
+    return type("Pet", (Model,), {**fields, "Meta": meta})
+
+
+def indexed(model, *arguments, **options):
+    model.add_index(*arguments, **options)
+    return model
+
+
+class Chart(Model):
+    """Everything that a new table can have."""
+
+    pet = ForeignKeyField(pet(), on_delete="CASCADE", on_update="SET NULL")
+    kind = CharField(max_length=7, collation="NOCASE", column_name="the_kind")
+    price = DecimalField(max_digits=8, decimal_places=2, default=1)
+    made_by_the_longest_name_that_anybody_can_think_of = TextField(constraints=[Default("'a, (b'")])
+    photo = BlobField(null=True)
+    born = DateTimeField(constraints=[Default("CURRENT_TIMESTAMP")])
+
+    class Meta:
+        table_name = "charts"
+        primary_key = CompositeKey("pet", "kind")
+        constraints = [Check("price > 0")]
+        without_rowid = True
+
+
+Chart.add_index(Chart.price.desc(), where=Chart.price > 10, name="dear")
+Chart.add_index(Chart.price, Chart.born, unique=True, name="charts_by_price_and_born")
+
+
+@pytest.fixture
+def connection(connect):
+    connection = connect()
+    connection.executescript(BEFORE)
+    return connection
+
+
+@pytest.fixture
+def write(connect, connection):
+    def run(models, ask=lambda question: None):
+        scratch = connect(":memory:")
+        connection.backup(scratch)
+        return autowrite.write("change_it", scratch, models, ask)
+
+    return run
+
+
+CASES = [
+    pytest.param([Owner, pet(), Chart], "create_table(Chart)", 0, id="a table with everything"),
+    pytest.param([Owner], 'drop_table("pets")', 0, id="no table"),
+    pytest.param([Owner, pet(age=IntegerField(null=True))], '"age"', 0, id="a column"),
+    pytest.param([Owner, pet(age=IntegerField(default=3))], "default=3", 0, id="with a default"),
+    pytest.param(
+        [Owner, pet(age=TextField(constraints=[SQL("DEFAULT (1 + 1)")]))],
+        'Default("(1 + 1)")',
+        0,
+        id="with an expression",
+    ),
+    pytest.param([Owner, pet(age=IntegerField())], "default=0", 1, id="that must have a value"),
+    pytest.param(
+        [Owner, pet(age=IntegerField(default=lambda: 4))], "default=0", 1, id="that is computed"
+    ),
+    pytest.param([Owner, pet(weight=None)], 'drop_column("pets", "weight")', 0, id="no column"),
+    pytest.param([Owner, pet(owner_id=None)], 'drop_column("pets", "owner_id")', 1, id="that must"),
+    pytest.param(
+        [Owner, pet(weight=TextField(null=True, constraints=[Default(5)]))],
+        "TextField()",
+        0,
+        id="type",
+    ),
+    pytest.param([Owner, pet(nick=TextField())], "add_not_null", 1, id="NOT NULL"),
+    pytest.param([Owner, pet(nick=TextField(default="-"))], 'default="-"', 0, id="filled"),
+    pytest.param(
+        [Owner, pet(name=CharField(max_length=20, index=True, null=True, default="?"))],
+        "drop_not_null",
+        0,
+        id="nullable",
+    ),
+    pytest.param(
+        [Owner, pet(nick=TextField(null=True, constraints=[Default("'x'")]))],
+        "SQL(\"'x'\")",
+        0,
+        id="a first default",
+    ),
+    pytest.param([Owner, pet(weight=IntegerField(null=True))], "drop_column_default", 0, id="none"),
+    pytest.param(
+        [Owner, pet(nick=TextField(null=True, unique=True))], "unique=True", 0, id="unique index"
+    ),
+    pytest.param([Owner, pet(name=CharField(max_length=20))], "drop_index", 0, id="no index"),
+    pytest.param(
+        [Owner, indexed(pet(), fn.lower(SQL("nick")), name="by_nick")],
+        "CREATE INDEX IF NOT EXISTS",
+        0,
+        id="index on an expression",
+    ),
+    pytest.param(
+        [
+            Owner,
+            pet(
+                owner_id=ForeignKeyField(
+                    Owner, column_name="owner_id", index=False, on_delete="CASCADE"
+                )
+            ),
+        ],
+        'on_delete="CASCADE"',
+        0,
+        id="a foreign key",
+    ),
+    pytest.param(
+        [Owner, pet(meta={"constraints": [Check("weight < 100")]})],
+        "add_constraint",
+        0,
+        id="a check",
+    ),
+    pytest.param(
+        [Owner, pet(nick=None, alias=TextField(null=True))], "rename_column", 1, id="rename"
+    ),
+]
+
+
+@pytest.mark.parametrize(("models", "says", "undecided"), CASES)
+def test_what_is_written_makes_the_difference_go_away_and_back(
+    connection, write, make_project, file, models, says, undecided
+):
+    text = write(models)
+    assert says in text
+    assert text.count(autowrite.DECIDE) == undecided
+    assert max(map(len, text.splitlines())) <= WIDTH
+    before = shape.live_schema(connection.execute)
+
+    runner = Runner(make_project({"change_it": text}, persistent=tuple(models)), file)
+    done = runner.up()
+    assert done.differences == ()
+    found = drift.compare(shape.declared_schema(models), shape.live_schema(connection.execute))
+    assert found == ()
+    assert connection.execute("SELECT count(*) FROM owners").fetchone() == (1,)
+    if "pets" in {m._meta.table_name for m in models}:
+        assert connection.execute("SELECT count(*) FROM pets").fetchone() == (2,)
+
+    runner.down()
+    left = drift.compare(before, shape.live_schema(connection.execute))
+    assert [d.sentence for d in left if d.kind != "nullability" or not undecided] == []
+
+
+def test_no_difference_writes_nothing(write):
+    assert write([Owner, pet()]) is None
+
+
+def test_a_rename_that_is_confirmed_or_denied(write):
+    models = [Owner, pet(nick=None, alias=TextField(null=True))]
+    asked = []
+    text = write(models, lambda question: not asked.append(question))
+    assert asked == ["pets: was 'nick' renamed to 'alias'"]
+    assert 'rename_column("pets", "nick", "alias")' in text
+    assert autowrite.DECIDE not in text
+    text = write(models, lambda question: False)
+    assert "rename_column" not in text
+    assert 'drop_column("pets", "nick")' in text
+    assert 'add_column("pets", "alias", TextField(null=True))' in text
+
+
+def test_a_table_that_was_renamed(write):
+    models = [
+        type(
+            "Person",
+            (Model,),
+            {"name": CharField(), "Meta": type("Meta", (), {"table_name": "people"})},
+        ),
+        pet(),
+    ]
+    text = write(models, lambda question: True)
+    assert 'rename_table("owners", "people")' in text
+    assert 'rename_table("people", "owners")' in text
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TABLE owners (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL COLLATE NOCASE)",
+        "CREATE TABLE owners (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL CHECK (name <> ''))",
+        "CREATE TABLE owners (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL UNIQUE)",
+        "CREATE TABLE owners (id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, name VARCHAR(255) NOT NULL)",
+        "CREATE TABLE owners (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL) WITHOUT ROWID",
+    ],
+)
+def test_what_no_verb_can_do_stands_there_to_be_decided(connect, sql):
+    scratch = connect(":memory:")
+    scratch.execute(sql)
+    text = autowrite.write("change_it", scratch, [Owner], lambda question: None)
+    assert text.count(autowrite.DECIDE) == 1
+    compile(text, "change_it.py", "exec")
+
+
+def test_the_template_runs():
+    text = autowrite.template("add_color_to_meetings")
+    assert text.startswith('"""Add color to meetings."""\n')
+    compile(text, "x.py", "exec")

@@ -1,0 +1,160 @@
+"""A promise that is broken is named, and where; what holds, holds."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from peewee import CharField, Model
+
+from server.db.connection import SqliteFile
+from server.migrations.engine.develop.verify import verify
+from server.migrations.migrate import MIGRATIONS, PROJECT
+from tests.conftest import migration
+from tests.migrations.engine.test_runner import ADD, CREATE
+
+
+def findings(project):
+    return {
+        verdict.name: [f.sentence for f in verdict.findings if f.severity == "problem"]
+        for verdict in verify(project, SqliteFile)
+    }
+
+
+def test_our_four_migrations_hold():
+    assert findings(PROJECT) == {name: [] for name in MIGRATIONS}
+
+
+def test_what_holds_holds(make_project):
+    assert findings(make_project({"create": CREATE, "add": ADD})) == {"create": [], "add": []}
+
+
+DROP_COLOR = "migrator.migrate(migrator.drop_column('tags', 'color'))"
+
+
+@pytest.mark.parametrize(
+    ("up", "down", "says"),
+    [
+        pytest.param(
+            "migrator.migrate(migrator.add_column('tags', 'color', CharField(null=True)),"
+            " migrator.add_index('tags', ('name',)))",
+            DROP_COLOR,
+            [
+                "down does not restore the schema of before: table 'tags': index on (name) was not there"
+            ],
+            id="down forgets an index",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.add_column('tags', 'color', CharField(default='red')))",
+            "pass",
+            [
+                "down does not restore the schema of before: table 'tags': column 'color' was not there"
+            ],
+            id="down forgets everything",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.sql('INSERT INTO tags (name) VALUES (1)'))",
+            "pass",
+            ["up again changes rows of table 'tags'"],
+            id="up twice adds twice",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.sql('ALTER TABLE tags ADD COLUMN color TEXT'))",
+            DROP_COLOR,
+            [
+                "up can't be run again: up of 'trial' failed, nothing was changed: duplicate column "
+                "name: color (line 7 of trial.py); the last statement was: ALTER TABLE tags ADD "
+                "COLUMN color TEXT"
+            ],
+            id="up twice fails",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.add_column('tags', 'color', CharField(null=True)))\n"
+            "migrator.migrate(migrator.sql('WITH x AS (SELECT 1) DELETE FROM \"tags\" WHERE id > 3'))",
+            DROP_COLOR,
+            ["up again changes rows of table 'tags'"],
+            id="rows that up says it deletes, each time",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.drop_table('tags'))\n"
+            "migrator.migrate(migrator.sql('CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT)'))",
+            "pass",
+            [
+                "up loses 6 of 6 rows of table 'tags'",
+                "up again changes rows of table 'tags'",
+                "down does not restore the schema of before: table 'tags': column 'name' may be NULL, and should be NOT NULL",
+            ],
+            id="rows that up loses",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.add_column('tags', 'color', CharField(null=True)))",
+            DROP_COLOR + "\nmigrator.migrate(migrator.sql('DELETE FROM tags WHERE id = 1'))",
+            ["down changes or loses rows of table 'tags'"],
+            id="rows that down loses",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.add_column('tags', 'color', CharField(null=True)))",
+            "raise ValueError('no way back')",
+            [
+                "down of 'trial' failed, nothing was changed: ValueError: no way back (line 11 of "
+                "trial.py)",
+            ],
+            id="down fails",
+        ),
+    ],
+)
+def test_a_broken_promise_is_named(make_project, up, down, says):
+    project = make_project({"create": CREATE, "trial": migration(up, down)})
+    found = findings(project)
+    assert found["create"] == []
+    assert found["trial"] == says
+
+
+def test_models_that_are_not_met_are_named(make_project):
+    class Tag(Model):
+        name = CharField()
+        size = CharField(null=True)
+
+        class Meta:
+            table_name = "tags"
+
+    project = make_project({"create": CREATE}, persistent=(Tag,))
+    assert findings(project) == {
+        "create": ["the models are not met: table 'tags': column 'size' is missing"]
+    }
+
+
+class Guest(Model):
+    class Meta:
+        table_name = "Guests"
+
+
+LINTED = """
+from peewee import *
+from server.db.model import Meeting
+
+
+def up(migrator, db):
+    # DECIDE: which?
+    db.execute_sql("CREATE TABLE x (a)")
+    migrator.add_column("guests", "a", TextField(null=True))
+    db.connection().executescript("")
+    db.execute_sql("SELECT json_each(1) FROM x")
+"""
+
+
+def test_the_source_is_read_too(make_project):
+    project = make_project({"linted": textwrap.dedent(LINTED)}, in_memory=(Guest,))
+    (verdict,) = verify(project, SqliteFile)
+    sentences = [f.sentence for f in verdict.findings]
+    assert sentences[:7] == [
+        "line 1: there is no docstring: say in one line what changes for a user",
+        "line 1: there is no down(migrator, db)",
+        "line 7: not decided: which?",
+        "line 3: imports server.db.model, which will change: declare frozen models in the file",
+        "line 8: raw DDL past the guards: use a verb for ['CREATE', 'TABLE', 'x']",
+        "line 9: table 'guests' is in memory only: change its model instead",
+        "line 10: executescript commits: use migrator.sql for each statement",
+    ]
+    assert sentences[7] == "SQL that only SQLite knows: json_each"
+    assert not verdict.holds
