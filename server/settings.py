@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_DATABASE = ROOT / "data" / "meetings.sqlite"
@@ -21,8 +21,7 @@ class BadSetting(ValueError):
         super().__init__(f"{name} is '{value}', and has to be {wanted}")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Of the server; each field is the variable of its name in capitals.
 
     ``busy_timeout``: seconds that a write waits for the lock of the database before it answers 503.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -123,15 +122,15 @@ class Database(SqliteDatabase):
         return connection
 
 
-@dataclass(frozen=True)
 class File(SqliteFile):
     """A database file that is opened for writing by apsw, through a virtual file system.
 
     ``cache_size``: pages that SQLite holds back; with few it writes in the middle of a run.
     """
 
-    vfs: str | None = None
-    cache_size: int = -2000
+    def __init__(self, path: Path, vfs: str | None = None, cache_size: int = -2000) -> None:
+        super().__init__(path)
+        self.vfs, self.cache_size = vfs, cache_size
 
     def database(self, *, foreign_keys: bool, timeout: float = 5.0) -> SqliteDatabase:
         pragmas = {"foreign_keys": int(foreign_keys), "cache_size": self.cache_size}

@@ -10,7 +10,6 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
@@ -31,11 +30,11 @@ class UnusableDatabase(Exception):
         self.where, self.why, self.remedy = str(where), why, remedy
 
 
-@dataclass(frozen=True)
 class SqliteFile:
     """An SQLite file that may not exist yet."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def __str__(self) -> str:
         return str(self.path)

@@ -24,7 +24,7 @@ from tests.conftest import ROOT, as_unprivileged
     ],
 )
 def test_locate(location, path):
-    assert locate(location) == SqliteFile(Path(path))
+    assert locate(location).path == Path(path)
 
 
 @pytest.mark.parametrize(

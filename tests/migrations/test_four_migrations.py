@@ -275,7 +275,6 @@ def test_a_migration_in_the_middle_of_which_something_fails_changes_nothing(
     name, path, tmp_path, connect
 ):
     """Each of the four, with an exception after its first steps."""
-    from dataclasses import replace
 
     copy_legacy("after3", path)
     connect().execute("DROP INDEX idx_sessions_user")
@@ -291,7 +290,7 @@ def test_a_migration_in_the_middle_of_which_something_fails_changes_nothing(
                 "    db.execute_sql('SELECT no_such_column')\n"
             )
         (folder / f"{listed}.py").write_text(text)
-    runner = Runner(replace(PROJECT, directory=folder), SqliteFile(path))
+    runner = Runner(PROJECT._replace(directory=folder), SqliteFile(path))
     with pytest.raises(Exception, match=f"up of '{name}' failed, nothing was changed"):
         runner.up()
     assert schema_of(connect()) == before

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -22,8 +21,7 @@ class Models(NamedTuple):
     in_memory: Sequence[type[Model]]
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(NamedTuple):
     """``listed`` in the order in which they run; ``models`` is called only when something runs;
     ``listing`` is the file that holds the list."""
 
@@ -34,7 +32,8 @@ class Project:
     version: str
     listing: Path | None = None
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises UnusableMigration for a name that is listed twice, or excluded too."""
         seen: set[str] = set()
         for name in self.listed:
             if name in self.excluded:

@@ -58,6 +58,7 @@ class Runner:
         """``wait``: seconds for the write lock; ``on_wait`` hears who holds it, ``on_progress``
         how many pages of a backup are done, and of how many.  ``committed`` tells after an
         interruption whether the run was done."""
+        project.check()
         self.project, self.file, self.wait, self.backup = project, file, wait, backup
         self.on_wait, self.on_progress = on_wait, on_progress
         self.committed = False

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from peewee import OperationalError, SqliteDatabase
@@ -32,13 +31,12 @@ def operation(verb: Verb) -> Verb:
     return playhouse.operation(verb)  # type: ignore[no-any-return]
 
 
-@dataclass
 class Redefinition:
     """A table that waits for its rebuild; ``values`` as in rebuild()."""
 
-    stored: SchemaObject
-    definition: CreateTable
-    values: dict[str, str] = field(default_factory=dict)
+    def __init__(self, stored: SchemaObject, definition: CreateTable) -> None:
+        self.stored, self.definition = stored, definition
+        self.values: dict[str, str] = {}
 
 
 class Redefinitions(playhouse.SqliteMigrator):  # type: ignore[misc]

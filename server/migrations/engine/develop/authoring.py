@@ -6,7 +6,6 @@ import sqlite3
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from server.migrations.engine import listing
@@ -52,7 +51,7 @@ def from_models(
     """
     listing.check_name(name, project.directory, {*project.listed, *project.excluded})
     models = project.models()
-    unchecked = replace(project, models=lambda: models._replace(persistent=()))
+    unchecked = project._replace(models=lambda: models._replace(persistent=()))
     with tempfile.TemporaryDirectory(prefix="new-") as folder:
         path = Path(folder) / "scratch.sqlite"
         Runner(unchecked, open_at(path), backup=False).up()

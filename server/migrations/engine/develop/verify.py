@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def verify(project: Project, open_at: Callable[[Path], DatabaseFile]) -> list[Ve
             verdict = Verdict(name)
             verdicts.append(verdict)
             started = time.monotonic()
-            part = replace(project, listed=project.listed[:number], models=_no_check(project))
+            part = project._replace(listed=project.listed[:number], models=_no_check(project))
             try:
                 _lint(project, verdict)
                 _Trial(part, open_at, path, verdict).run()
