@@ -193,8 +193,8 @@ def main() -> None:
         if options.write:
             head = [
                 f"{date.today()}, {tools.versions()}, {os.cpu_count()} cores; `make bench`.",
-                "A ratio is to the row of its block that has 1.00. Peak memory has the process that",
-                "measures as its least. No tool takes a backup.",
+                "A ratio is to the row of its block that has 1.00. Peak memory is at least that of",
+                "the process that measures. No tool takes a backup.",
                 "",
                 "| what | with | median | spread | ratio | peak memory |",
                 "|---|---|---|---|---|---|",
