@@ -132,6 +132,5 @@ class File(SqliteFile):
         super().__init__(path)
         self.vfs, self.cache_size = vfs, cache_size
 
-    def database(self, *, foreign_keys: bool, timeout: float = 5.0) -> SqliteDatabase:
-        pragmas = {"foreign_keys": int(foreign_keys), "cache_size": self.cache_size}
-        return Database(self.path, self.vfs, pragmas=pragmas)
+    def database_to_migrate(self) -> SqliteDatabase:
+        return Database(self.path, self.vfs, pragmas={"foreign_keys": 0})

@@ -33,6 +33,10 @@ class UnusableDatabase(Exception):
 class SqliteFile:
     """An SQLite file that may not exist yet."""
 
+    # For a run, in KiB with SQLite's minus.  Whenever its cache is full, SQLite syncs the journal,
+    # and its 2 MB by default are full several hundred times in a run on a million rows.
+    cache_size = -32_000
+
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -56,8 +60,8 @@ class SqliteFile:
         finally:
             connection.close()
 
-    def database(self, *, foreign_keys: bool, timeout: float = 5.0) -> SqliteDatabase:
-        """An unconnected Peewee database in autocommit; ``timeout`` is SQLite's, in seconds."""
+    def database_to_migrate(self) -> SqliteDatabase:
+        """Unconnected, in autocommit, with foreign keys off; it does not wait for a lock."""
         from peewee import SqliteDatabase
 
         self.check()
@@ -65,7 +69,7 @@ class SqliteFile:
         return SqliteDatabase(str(self.path), pragmas=pragmas, timeout=timeout)
 
     def database_to_serve(self, *, timeout: float) -> tuple[SqliteDatabase, sqlite3.Connection]:
-        """As above, with foreign keys on, and never creating the file; and an open connection.
+        """Unconnected, with foreign keys on, and never creating the file; and an open connection.
 
         A write-ahead log lets requests read while a migration writes; it is a property of the file
         and stays when it is set.  The connection is to be kept as long as the database is used, for

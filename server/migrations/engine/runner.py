@@ -229,7 +229,7 @@ class Runner:
         """A connection of its own that holds the write lock; commits, or leaves all as it was."""
         from server.migrations.engine.write_lock import transaction
 
-        database = self.file.database(foreign_keys=False, timeout=0)
+        database = self.file.database_to_migrate()
         with transaction(database, self.file.path, self.wait, self.on_wait, self._on_commit):
             yield database
 
@@ -245,6 +245,7 @@ def _limit(direction: str, state: State) -> Callable[[Script], Collection[str] |
     return state.made if direction == history.DOWN else lambda script: None
 
 
+            database.cache_size = self.file.cache_size  # reads the schema, so under the lock
 def _recorded(script: Script, state: State) -> Outcome:
     from server.migrations.engine.execution import Outcome
 

@@ -275,10 +275,10 @@ def test_many_runners_at_once(make_project, path):
     for process in processes:
         process.stdin.close()
     applied = sorted(process.stdout.read() for process in processes)
-    assert [process.wait() for process in processes] == [0] * 8
-    assert applied == ["0\n"] * 7 + ["2\n"]
     for process in processes:
         process.stdout.close()
+    assert [process.wait() for process in processes] == [0] * 8
+    assert applied == ["0\n"] * 7 + ["2\n"]
 
 
 # Signals.
