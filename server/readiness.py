@@ -5,6 +5,7 @@ Reads only: the files of the migrations, the list of their names and the history
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def look(file: SqliteFile) -> Readiness:
             applied = history.applied(history.read(connection.execute))
     except UnusableDatabase as exc:
         return Readiness(unreadable=str(exc))
+    except sqlite3.OperationalError as exc:
+        return Readiness(unreadable=f"'{file}' can't be read now: {exc}")
     newest = next(reversed(list(applied)), None)
     try:
         plan.check(listed, applied)

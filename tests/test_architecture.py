@@ -27,6 +27,7 @@ ORDER = [
     "project",
     "state",
     "processes",
+    "waiting",
     "write_lock",
     "findings",
     "care.backup",

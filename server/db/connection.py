@@ -44,17 +44,18 @@ class SqliteFile:
         return str(self.path)
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection | None]:
+    def reading(self, *, timeout: float = 5.0) -> Iterator[sqlite3.Connection | None]:
         """A read-only connection, or None while there is no file.
 
         Takes no write lock and changes no byte, except that SQLite first has to undo what a killed
-        process left in a hot journal.  Raises UnusableDatabase.
+        process left in a hot journal.  Raises UnusableDatabase, and SQLite's own OperationalError
+        when another process keeps readers out for ``timeout`` seconds, as a large write does.
         """
         self.check()
         if not self.path.exists():
             yield None
             return
-        connection = self._open_for_reading()
+        connection = self._open_for_reading(timeout)
         try:
             yield connection
         finally:
@@ -65,8 +66,7 @@ class SqliteFile:
         from peewee import SqliteDatabase
 
         self.check()
-        pragmas = {"foreign_keys": int(foreign_keys)}
-        return SqliteDatabase(str(self.path), pragmas=pragmas, timeout=timeout)
+        return SqliteDatabase(str(self.path), pragmas={"foreign_keys": 0}, timeout=0)
 
     def database_to_serve(self, *, timeout: float) -> tuple[SqliteDatabase, sqlite3.Connection]:
         """Unconnected, with foreign keys on, and never creating the file; and an open connection.
@@ -113,16 +113,17 @@ class SqliteFile:
                 "create the folder, or name another file",
             )
 
-    def _open_for_reading(self) -> sqlite3.Connection:
+    def _open_for_reading(self, timeout: float) -> sqlite3.Connection:
         try:
-            return self._probe("mode=ro")
+            return self._probe("mode=ro", timeout)
         except sqlite3.OperationalError as refused:
-            if "locked" not in str(refused):
-                for mode in self._other_modes():
-                    try:
-                        return self._probe(mode)
-                    except sqlite3.OperationalError:
-                        continue
+            if "locked" in str(refused):
+                raise
+            for mode in self._other_modes():
+                try:
+                    return self._probe(mode, timeout)
+                except sqlite3.OperationalError:
+                    continue
             raise self._unreadable(refused) from refused
 
     def _other_modes(self) -> list[str]:
@@ -135,9 +136,9 @@ class SqliteFile:
         is_logged = log.exists() and log.stat().st_size
         return ["mode=ro&immutable=1"] if self._is_wal() and not is_logged else []
 
-    def _probe(self, mode: str) -> sqlite3.Connection:
+    def _probe(self, mode: str, timeout: float) -> sqlite3.Connection:
         uri = f"file:{quote(str(self.path.absolute()))}?{mode}"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=timeout)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError:

@@ -10,7 +10,9 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -285,6 +287,23 @@ def test_a_folder_that_may_not_be_written_is_told(cli, path):
     assert path.read_bytes() == before
     path.unlink()
     path.parent.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [("up", 0), ("status", 1), ("plan", 0), ("check", 1), ("schema", 0), ("backup", 0)],
+)
+def test_a_reader_that_is_kept_out_waits(cli, path, command, status):
+    """As by a large run in SQLite's default journal mode, when its cache is full."""
+    copy_legacy("after3", path)
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as writer:
+        writer.execute("BEGIN EXCLUSIVE")
+        one_line_error(cli("--wait", "0.2", command), f"is locked by process {os.getpid()} (")
+        timer = threading.Timer(0.5, writer.execute, ["COMMIT"])
+        timer.start()
+        done = cli("--wait", "20", command)
+        timer.join()
+    assert done.returncode == status, done.stderr
 
 
 def test_a_locked_database_is_waited_for_and_given_up(cli, path):

@@ -62,11 +62,11 @@ def backup(session: Session) -> None:
 
     Example: migrate.py backup
     """
-    file = session.open().file
-    with file.reading() as connection:
-        if connection is None:
-            raise BackupFailed(file.path, "there is no database yet")
-        taken = backups.take(connection, file.path, show_progress)
+    runner = session.open()
+    path = runner.file.path
+    taken = runner.read(lambda c: backups.take(c, path, show_progress) if c else None)
+    if taken is None:
+        raise BackupFailed(path, "there is no database yet")
     session.show([f"backup   {taken}"], backup=str(taken))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 
 import click
@@ -119,13 +120,14 @@ def schema(session: Session, form: str) -> None:
     from server.migrations.engine import shape
     from server.migrations.engine.develop import picture
 
-    file = session.open().file
-    with file.reading() as connection:
+    def look(connection: sqlite3.Connection | None) -> tuple[list[str], dict[str, object]]:
         if connection is None:
-            raise UnusableDatabase(file.path, "is not there yet", "migrate first")
-        if form == "json":
-            session.json = True
+            raise UnusableDatabase(runner.file.path, "is not there yet", "migrate first")
         if session.json:
-            session.show([], tables=picture.as_values(shape.live_schema(connection.execute)))
-        else:
-            session.show([picture.draw(connection.execute, form)])
+            return [], {"tables": picture.as_values(shape.live_schema(connection.execute))}
+        return [picture.draw(connection.execute, form)], {}
+
+    runner = session.open()
+    session.json |= form == "json"
+    lines, document = runner.read(look)
+    session.show(lines, **document)

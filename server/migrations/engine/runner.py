@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from server.migrations.engine import history, introspection, plan
 from server.migrations.engine.errors import BrokenPromise
@@ -18,12 +18,15 @@ from server.migrations.engine.introspection import Execute
 from server.migrations.engine.project import DatabaseFile, Project
 from server.migrations.engine.scripts import Script, strays
 from server.migrations.engine.state import State, read_state
+from server.migrations.engine.waiting import OnWait, when_free
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
     from server.migrations.engine.execution import Outcome
     from server.migrations.engine.forecast import Forecast, Loss
+
+Result = TypeVar("Result")
 
 
 class Run(NamedTuple):
@@ -52,10 +55,10 @@ class Runner:
         *,
         wait: float = 60.0,
         backup: bool = True,
-        on_wait: Callable[[list[str]], None] = lambda holders: None,
+        on_wait: OnWait = lambda holders: None,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
-        """``wait``: seconds for the write lock; ``on_wait`` hears who holds it, ``on_progress``
+        """``wait``: seconds for a lock; ``on_wait`` hears who holds it, ``on_progress``
         how many pages of a backup are done, and of how many.  ``committed`` tells after an
         interruption whether the run was done."""
         project.check()
@@ -65,10 +68,20 @@ class Runner:
 
     # Questions.
 
+    def read(self, look: Callable[[sqlite3.Connection | None], Result]) -> Result:
+        """What ``look`` finds by a read-only connection, or by None while there is no file.
+
+        While another process keeps readers out, as a large write does, it waits, and looks anew.
+        """
+
+        def work() -> Result:
+            with self.file.reading(timeout=0) as connection:
+                return look(connection)
+
+        return when_free(work, self.file.path, self.wait, self.on_wait)
+
     def state(self) -> State:
-        """Reads only."""
-        with self.file.reading() as connection:
-            return read_state(self.project, connection.execute if connection else None)
+        return self.read(lambda connection: read_state(self.project, _execute(connection)))
 
     def status(self) -> tuple[plan.Standing, ...]:
         state = self.state()
@@ -83,19 +96,20 @@ class Runner:
         """What the run would do, with its SQL.  Changes nothing.  Raises what the run would."""
         from server.migrations.engine.forecast import forecast
 
-        with self.file.reading() as connection:
-            read = connection.execute if connection else None
-            state = read_state(self.project, read)
+        def look(connection: sqlite3.Connection | None) -> Forecast:
+            execute = _execute(connection)
+            state = read_state(self.project, execute)
             chosen = self._choose(state, direction, target)
-            return forecast(read, chosen, direction, self._in_memory(), _limit(direction, state))
+            return forecast(execute, chosen, direction, self._in_memory(), _limit(direction, state))
+
+        return self.read(look)
 
     def losses(self, target: str | None = None) -> list[Loss]:
         """What ``down`` would drop that holds rows.  Reads only."""
         from server.migrations.engine.forecast import losses
 
         forecast = self.forecast(history.DOWN, target)
-        with self.file.reading() as connection:
-            return [] if connection is None else losses(connection.execute, forecast)
+        return self.read(lambda c: losses(c.execute, forecast) if c else [])
 
     # Runs.
 
@@ -231,6 +245,7 @@ class Runner:
 
         database = self.file.database_to_migrate()
         with transaction(database, self.file.path, self.wait, self.on_wait, self._on_commit):
+            database.cache_size = self.file.cache_size  # reads the schema, so under the lock
             yield database
 
     def _on_commit(self) -> None:
@@ -240,12 +255,15 @@ class Runner:
 PLANS = {history.UP: plan.plan_up, history.DOWN: plan.plan_down, history.FAKE: plan.plan_fake}
 
 
+def _execute(connection: sqlite3.Connection | None) -> Execute | None:
+    return connection.execute if connection else None
+
+
 def _limit(direction: str, state: State) -> Callable[[Script], Collection[str] | None]:
     """What a migration may drop: anything on the way up, only what it made on the way down."""
     return state.made if direction == history.DOWN else lambda script: None
 
 
-            database.cache_size = self.file.cache_size  # reads the schema, so under the lock
 def _recorded(script: Script, state: State) -> Outcome:
     from server.migrations.engine.execution import Outcome
 

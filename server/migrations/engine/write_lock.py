@@ -1,7 +1,4 @@
-"""One transaction with SQLite's write lock as its lock: nothing else to take or to clean up.
-
-Polls instead of sleeping in SQLite's busy handler, so that a signal ends the wait at once.
-"""
+"""One transaction with SQLite's write lock as its lock: nothing else to take or to clean up."""
 
 from __future__ import annotations
 
@@ -9,19 +6,14 @@ import os
 import signal
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from peewee import DatabaseError, SqliteDatabase
 
-from server.migrations.engine.errors import DatabaseFailed, DatabaseLocked, Refused
-from server.migrations.engine.processes import holders
-
-POLL = 0.05  # seconds
-PATIENCE = 1.0  # seconds of waiting before it is worth a word
-OnWait = Callable[[list[str]], None]
+from server.migrations.engine.errors import DatabaseFailed, Refused
+from server.migrations.engine.waiting import OnWait, when_free
 
 
 @contextmanager
@@ -55,11 +47,11 @@ def transaction(
         try:
             if connection.execute("PRAGMA foreign_keys").fetchone()[0]:
                 raise Refused("foreign keys are on, and SQLite did not let them be turned off")
-            execute_when_free(connection, "BEGIN IMMEDIATE", path, wait, on_wait)
+            when_free(lambda: connection.execute("BEGIN IMMEDIATE"), path, wait, on_wait)
             with _rolled_back_on_error(database, connection):
                 yield
                 with _uninterrupted():
-                    execute_when_free(connection, "COMMIT", path, wait, on_wait)
+                    when_free(lambda: connection.execute("COMMIT"), path, wait, on_wait)
                     on_commit()
         finally:
             database.close()
@@ -119,25 +111,3 @@ REMEDIES = {
 def _remedy(message: str) -> str:
     found = [remedy for words, remedy in REMEDIES.items() if words in message]
     return found[0] if found else "see -v for the traceback"
-
-
-def execute_when_free(
-    connection: sqlite3.Connection, sql: str, path: Path, wait: float, on_wait: OnWait
-) -> None:
-    """BEGIN IMMEDIATE, say, or COMMIT, as soon as SQLite lets it.  Raises DatabaseLocked."""
-    started = time.monotonic()
-    told = False
-    while True:
-        try:
-            connection.execute(sql)
-            return
-        except sqlite3.OperationalError as exc:
-            if "locked" not in str(exc):
-                raise
-            waited = time.monotonic() - started
-            if waited >= wait:
-                raise DatabaseLocked(str(path), wait, holders(path)) from exc
-            if waited >= PATIENCE and not told:
-                on_wait(holders(path))
-                told = True
-        time.sleep(min(POLL, max(0.0, wait - waited)))

@@ -44,10 +44,7 @@ def examine(runner: Runner) -> list[Finding]:
     found += look_around(path)
     found += _users(path)
     found += _backups(path)
-    with runner.file.reading() as connection:
-        if connection is not None:
-            found += _inside(connection, runner.project)
-    return found
+    return found + runner.read(lambda c: list(_inside(c, runner.project)) if c else [])
 
 
 def _inside(connection: sqlite3.Connection, project: Project) -> Iterator[Finding]:

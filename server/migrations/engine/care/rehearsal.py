@@ -52,10 +52,9 @@ def rehearse(
     folder = path.parent if os.access(path.parent, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=".rehearsal-", dir=folder) as name:
         copy = Path(name) / path.name
-        with runner.file.reading() as connection:
-            if connection is None:
-                return None
-            backup.copy(connection, copy, path, on_progress)
+        runner.read(lambda c: backup.copy(c, copy, path, on_progress) if c else None)
+        if not copy.exists():
+            return None
         on_copy = Runner(runner.project, runner.file.at(copy), backup=False)
         before, size = _rows(copy), copy.stat().st_size
         outcomes: list[Outcome] = []

@@ -21,7 +21,7 @@ from server.migrations.engine.errors import BackupFailed, DatabaseLocked, Restor
 from server.migrations.engine.introspection import Execute
 from server.migrations.engine.project import Project
 from server.migrations.engine.state import read_state
-from server.migrations.engine.write_lock import OnWait, execute_when_free
+from server.migrations.engine.waiting import OnWait, when_free
 
 COMPANIONS = ("-wal", "-shm", "-journal")
 
@@ -110,7 +110,7 @@ def _replace_content(
         # Exclusive mode keeps the lock between the transactions that follow.
         target.execute("PRAGMA locking_mode = EXCLUSIVE")
         try:
-            execute_when_free(target, "BEGIN EXCLUSIVE", path, wait, on_wait)
+            when_free(lambda: target.execute("BEGIN EXCLUSIVE"), path, wait, on_wait)
         except DatabaseLocked as exc:
             users = processes.openers([path, *_companions(path)])
             raise DatabaseLocked(str(path), wait, users or exc.holders) from exc

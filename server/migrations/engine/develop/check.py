@@ -5,12 +5,14 @@ Reads only, takes no lock, and works on a file that may not be written.
 
 from __future__ import annotations
 
+import sqlite3
+
 from server.migrations.engine import drift, plan, shape
 from server.migrations.engine.drift import BREAKS, DIFFERS, Difference
 from server.migrations.engine.errors import InconsistentHistory
 from server.migrations.engine.runner import Runner
 from server.migrations.engine.sql.names import fold
-from server.migrations.engine.state import read_state
+from server.migrations.engine.state import State, read_state
 
 
 def check(runner: Runner) -> list[Difference]:
@@ -24,18 +26,25 @@ def check(runner: Runner) -> list[Difference]:
         if fold(name := model._meta.table_name) in in_memory:
             sentence = f"table '{name}' is claimed by the database and by the one in memory"
             found.append(Difference(BREAKS, name, "table", name, sentence))
-    with runner.file.reading() as connection:
+
+    def look(connection: sqlite3.Connection | None) -> list[Difference]:
         execute = connection.execute if connection else None
-        state = read_state(runner.project, execute)
-        try:
-            plan.check(state.scripts, state.applied)
-        except InconsistentHistory as exc:
-            found.append(_about("history", "", str(exc)))
-        else:
-            for script in plan.plan_up(state.scripts, state.applied):
-                found.append(_about("history", script.name, f"'{script.name}' is pending"))
         live = shape.live_schema(execute) if execute else {}
-        return [*found, *drift.compare(shape.declared_schema(models.persistent), live)]
+        differences = drift.compare(shape.declared_schema(models.persistent), live)
+        return [*_of_history(read_state(runner.project, execute)), *differences]
+
+    return found + runner.read(look)
+
+
+def _of_history(state: State) -> list[Difference]:
+    try:
+        plan.check(state.scripts, state.applied)
+    except InconsistentHistory as exc:
+        return [_about("history", "", str(exc))]
+    return [
+        _about("history", script.name, f"'{script.name}' is pending")
+        for script in plan.plan_up(state.scripts, state.applied)
+    ]
 
 
 def _about(kind: str, subject: str, sentence: str) -> Difference:
