@@ -102,8 +102,8 @@ def _compare_each(
             yield _difference(DIFFERS, live, kind, text, "is missing", value)
     for text, value in found.items():
         if text not in wanted:
-            # An index that only makes reading quicker is no harm; everything else has a say.
-            severity = EXTRA if kind == "index" and not value.unique else DIFFERS
+            # Whoever made an index beside the table can drop it again; a constraint is part of it.
+            severity = EXTRA if kind == "index" and value.sql else DIFFERS
             yield _difference(severity, live, kind, text, "is declared by no model", found=value)
 
 

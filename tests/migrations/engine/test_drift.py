@@ -229,7 +229,7 @@ ANIMALS = "table 'animals': "
             ["DROP INDEX by_nick", "CREATE UNIQUE INDEX by_nick ON animals (lower(nick))"],
             [
                 ("differs", ANIMALS + "index on (lower ( nick )) is missing"),
-                ("differs", ANIMALS + "unique index on (lower ( nick )) is declared by no model"),
+                ("extra", ANIMALS + "unique index on (lower ( nick )) is declared by no model"),
             ],
             id="uniqueness of an index",
         ),
