@@ -178,10 +178,22 @@ def apply(make_runner: Callable[..., Runner]) -> Callable[..., list[tuple[str, s
     return run
 
 
+FAULTS = pytest.StashKey[dict[str, int]]()
+
+
+@pytest.fixture
+def count_fault(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Count one fault of a kind, or so many, that was survived."""
+    counts = request.config.stash.setdefault(FAULTS, {})
+
+    def count(kind: str, number: int = 1) -> None:
+        counts[kind] = counts.get(kind, 0) + number
+
+    return count
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """How many faults were tried; one that is not survived fails its test."""
-    from tests.test_faults import FAULTS
-
     counts = terminalreporter.config.stash.get(FAULTS, {})
     for kind, count in counts.items():
         terminalreporter.write_line(f"survived {count:>6}  {kind}")

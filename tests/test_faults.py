@@ -76,7 +76,7 @@ def in_a_child(work) -> int:
 
 
 @pytest.fixture
-def survived(populated, path, request):
+def survived(populated, path, count_fault):
     """Check the file after a fault, finish the job, and count the point."""
 
     def check(kind: str, *, done: bool) -> None:
@@ -84,13 +84,9 @@ def survived(populated, path, request):
         assert look(path) in ([after] if done else [before, after])
         Runner(PROJECT, SqliteFile(path), backup=False).up()
         assert look(path) == after
-        counts = request.config.stash.setdefault(FAULTS, {})
-        counts[kind] = counts.get(kind, 0) + 1
+        count_fault(kind)
 
     return check
-
-
-FAULTS = pytest.StashKey[dict[str, int]]()
 
 
 def run_on(disk: Disk, path: Path) -> None:
@@ -162,7 +158,7 @@ while True:
 
 
 @pytest.mark.parametrize("journal_mode", ["delete", "wal"])
-def test_runners_beside_a_live_writer_and_a_live_reader(populated, path, request, journal_mode):
+def test_runners_beside_a_live_writer_and_a_live_reader(populated, path, count_fault, journal_mode):
     shutil.copyfile(populated[0], path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(f"PRAGMA journal_mode = {journal_mode}")
@@ -196,8 +192,7 @@ def test_runners_beside_a_live_writer_and_a_live_reader(populated, path, request
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         history = connection.execute("SELECT migration FROM schema_history ORDER BY id")
         assert [row[0] for row in history] == MIGRATIONS
-    counts = request.config.stash.setdefault(FAULTS, {})
-    counts["rows of a live writer"] = counts.get("rows of a live writer", 0) + len(acknowledged)
+    count_fault("rows of a live writer", len(acknowledged))
 
 
 # A file system that is too small.
@@ -227,7 +222,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.skipif(not (EVERYTHING and CAN_MOUNT), reason="needs root and `make faults`")
-def test_a_full_file_system(populated, small_disk, request):
+def test_a_full_file_system(populated, small_disk, count_fault):
     """From just the size of the database to enough for the run: in the run, and at COMMIT."""
     source, before, after = populated
     size = source.stat().st_size
@@ -241,8 +236,7 @@ def test_a_full_file_system(populated, small_disk, request):
         assert status in (0, 2)
         seen.add(status)
         assert look(path) in ([after] if status == 0 else [before, after])
-        counts = request.config.stash.setdefault(FAULTS, {})
-        counts["a full file system"] = counts.get("a full file system", 0) + 1
+        count_fault("a full file system")
     assert seen == {0, 2}
 
 
