@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from peewee import OperationalError, SqliteDatabase
+from peewee import IntegrityError, OperationalError, SqliteDatabase
 
 from server.migrations.engine import history
 from server.migrations.engine.errors import MigrationError, MigrationFailed
@@ -95,4 +95,6 @@ def _failed(script: Script, direction: str, record: Record, exc: Exception) -> M
     if record.last_statement:
         where += f"; the last statement was: {summary(record.last_statement, 200)}"
     cause = str(exc) if isinstance(exc, OperationalError) else f"{type(exc).__name__}: {exc}"
+    if isinstance(exc, IntegrityError):
+        cause = f"{exc}: there are rows that don't fit; change those first"
     return MigrationFailed(script.name, direction, cause, where)

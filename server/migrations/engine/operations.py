@@ -209,7 +209,11 @@ class GuardedMigrator(Columns):
             if same and index.origin == "c":
                 return f"already there as {index.name}"
         if taken := introspection.find(self.read, name):
-            raise Refused(f"index '{name}' can't be created: the name belongs to {taken}")
+            of = f" of table '{taken.table}'" if taken.kind == "index" else ""
+            raise Refused(
+                f"index '{name}' can't be created: the name belongs to {taken}{of}; rename or drop "
+                "that first"
+            )
         return None
 
 

@@ -170,7 +170,7 @@ TWICE = [
     ),
     pytest.param(
         "add_index('child', ('score',), name='parent_both')",
-        Refused("the name belongs to index 'parent_both'"),
+        Refused("belongs to index 'parent_both' of table 'parent'; rename"),
         None,
         id="add_index with a name that is taken",
     ),
@@ -188,7 +188,9 @@ TWICE = [
     ),
     pytest.param(
         "add_not_null('parent', 'note')",
-        Refused("parent.note can't be made not null: 1 rows have no value there"),
+        Refused(
+            "parent.note can't be made not null: 1 row has no value there; give them one first"
+        ),
         None,
         id="add_not_null where there is NULL",
     ),
@@ -242,7 +244,9 @@ TWICE = [
     ),
     pytest.param(
         "add_foreign_key_constraint('child', 'score', 'parent', 'id', on_delete='SET NULL')",
-        Refused("child.score can't refer to parent.id: 1 rows have a value that is not there"),
+        Refused(
+            "child.score can't refer to parent.id: 1 row has a value that is not there; change those"
+        ),
         None,
         id="add_foreign_key_constraint that dangles",
     ),

@@ -149,6 +149,21 @@ def test_an_exception_in_python_names_the_line_and_the_statement_before(make_run
         make_runner({"a": text}).up()
 
 
+@pytest.mark.parametrize(
+    ("verb", "says"),
+    [
+        ("add_index('tags', ('name',), unique=True)", "UNIQUE constraint failed: tags.name"),
+        ("add_unique('tags', 'name')", "UNIQUE constraint failed: tags.name"),
+        ("add_constraint('tags', 'short', Check('name < 0'))", "CHECK constraint failed: short"),
+    ],
+)
+def test_rows_that_do_not_fit_are_told(make_runner, connect, verb, says):
+    connect().executescript("CREATE TABLE tags (name); INSERT INTO tags VALUES ('a'), ('a')")
+    with pytest.raises(MigrationFailed, match=f"{says}: there are rows that don't fit; change"):
+        make_runner({"a": migration(f"migrator.migrate(migrator.{verb})")}).up()
+    assert connect().execute("SELECT name FROM tags").fetchall() == [("a",), ("a",)]
+
+
 def test_what_would_break_the_models_is_rolled_back(make_runner, connect):
     class Tag(Model):
         name = CharField()

@@ -29,7 +29,10 @@ class Alterations(Redefinitions):
         if not self.is_pending(stored.name, column):
             sql = f"SELECT count(*) FROM {quote(stored.name)} WHERE {quote(column)} IS NULL"
             if empty := self.read(sql).fetchone()[0]:
-                raise Refused(f"{subject} can't be made not null: {empty} rows have no value there")
+                raise Refused(
+                    f"{subject} can't be made not null: {_rows(empty)} no value there; give them "
+                    "one first, by migrator.fill(…)"
+                )
         if self._is_native(stored):
             with self.record.step("alter", subject, "not null"):
                 super().add_not_null(stored.name, column).run()
@@ -182,8 +185,8 @@ class Alterations(Redefinitions):
         ).fetchone()[0]
         if dangling:
             raise Refused(
-                f"{subject} can't refer to {rel}.{rel_column}: {dangling} rows have a value that "
-                "is not there"
+                f"{subject} can't refer to {rel}.{rel_column}: {_rows(dangling)} a value that is "
+                "not there; change those first"
             )
         text = (
             f"CONSTRAINT {quote(constraint_name or f'fk_{table}_{column_name}_refs_{rel}')} "
@@ -249,3 +252,7 @@ def _foreign_key(definition: CreateTable, column: str) -> Constraint | None:
         if c.kind == "FOREIGN" and definition.subjects(c) == {fold(column)}
     ]
     return own or (keys[0] if keys else None)
+
+
+def _rows(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count} rows have"
