@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from server.migrations.engine.findings import PROBLEM, Finding
 from server.migrations.engine.project import DatabaseFile, Project
 from server.migrations.engine.runner import Run, Runner
 from server.migrations.engine.sql.names import fold, quote
+from server.migrations.engine.sql.tokens import tokens
 
 Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]  # table: columns, rows in one order
 
@@ -157,8 +159,10 @@ class _Trial:
 
     def _undo(self, before: Content, after: Content) -> None:
         said = self._runner().losses()
-        self._runner().down()
+        done = self._runner().down()
         undone = self._content()
+        steps = [step for outcome in done.outcomes for step in outcome.steps]
+        filled = {pair for step in steps for sql in step.statements for pair in _assigned(sql)}
         self._same_schema(before, undone, "down does not restore the schema of before")
         dropped = {fold(loss.subject) for loss in said if loss.kind == "table"}
         for table, (columns, rows) in after.rows.items():
@@ -166,7 +170,11 @@ class _Trial:
                 if table not in dropped and rows:
                     self.verdict.broken(f"down loses table '{table}' without a word")
                 continue
-            both = [name for name in columns if name in undone.rows[table][0]]
+            both = [
+                name
+                for name in columns
+                if name in undone.rows[table][0] and (table, fold(name)) not in filled
+            ]
             kept = _project(*undone.rows[table], both)
             if any(row not in kept for row in _project(columns, rows, both)):
                 self.verdict.broken(f"down changes or loses rows of table '{table}'")
@@ -197,7 +205,38 @@ def _shapes(content: Content) -> shape.Schema:
 
 def _project(columns: list[str], rows: list[tuple[Any, ...]], names: list[str]) -> list[Any]:
     places = [columns.index(name) for name in names]
-    return [tuple(row[place] for place in places) for row in rows]
+    return [tuple(_number(row[place]) for place in places) for row in rows]
+
+
+def _number(value: Any) -> Any:
+    """1, 1.0 and '1' are one value: the type of a column decides how SQLite stores it."""
+    try:
+        number = Decimal(str(value)) if isinstance(value, (int, float, str)) else None
+    except InvalidOperation:
+        return value
+    return number if number is not None and number.is_finite() else value
+
+
+def _assigned(sql: str) -> set[tuple[str, str]]:
+    """The table and each column that an UPDATE sets, folded; nothing of another statement."""
+    words = tokens(sql)
+    if not words or words[0].keyword != "UPDATE":
+        return set()
+    place = 3 if words[1].keyword == "OR" else 1
+    place += 2 if words[place + 1].text == "." else 0
+    table, columns, is_name, depth = fold(words[place].name or ""), set(), True, 0
+    start = next(i for i, word in enumerate(words) if word.keyword == "SET")
+    for word in words[start + 1 :]:
+        depth += (word.text == "(") - (word.text == ")")
+        if depth == 0 and word.keyword in ("FROM", "WHERE", "RETURNING"):
+            break
+        if is_name and word.name is not None:
+            columns.add((table, fold(word.name)))
+        elif word.text == "=":
+            is_name = False
+        elif depth == 0 and word.text == ",":
+            is_name = True
+    return columns
 
 
 def _lint(project: Project, verdict: Verdict) -> None:

@@ -29,6 +29,38 @@ def test_what_holds_holds(make_project):
     assert findings(make_project({"create": CREATE, "add": ADD})) == {"create": [], "add": []}
 
 
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        pytest.param(
+            "alter_column_type('tags', 'size', TextField())",
+            "alter_column_type('tags', 'size', IntegerField())",
+            id="a number is text and a number again",
+        ),
+        pytest.param(
+            "drop_not_null('tags', 'label')",
+            "apply_default('tags', 'label', CharField(default='-')),"
+            " migrator.add_not_null('tags', 'label')",
+            id="what has no value gets one",
+        ),
+        pytest.param(
+            "add_column('tags', 'color', CharField(null=True))",
+            "sql('UPDATE OR IGNORE main.tags SET (size, label) = (size + 1, hex(label)), rank = 2 '"
+            " 'WHERE size > 0'), migrator.drop_column('tags', 'color')",
+            id="what an UPDATE says it sets",
+        ),
+    ],
+)
+def test_a_down_may_change_what_it_says(make_project, up, down):
+    create = migration(
+        "migrator.migrate(migrator.sql('CREATE TABLE IF NOT EXISTS tags (id INTEGER PRIMARY KEY,"
+        " size INTEGER, label TEXT NOT NULL, rank INTEGER)'))",
+        "migrator.migrate(migrator.drop_table('tags'))",
+    )
+    trial = migration(*(f"migrator.migrate(migrator.{verbs})" for verbs in (up, down)))
+    assert findings(make_project({"create": create, "trial": trial})) == {"create": [], "trial": []}
+
+
 DROP_COLOR = "migrator.migrate(migrator.drop_column('tags', 'color'))"
 
 
@@ -108,6 +140,12 @@ def test_a_broken_promise_is_named(make_project, up, down, says):
     found = findings(project)
     assert found["create"] == []
     assert found["trial"] == says
+
+
+def test_a_file_that_is_no_python_is_named(make_project):
+    (sentence,) = findings(make_project({"trial": migration("migrator.migrate(")}))["trial"]
+    assert sentence.startswith("'trial' can't be run: importing '")
+    assert "SyntaxError: '(' was never closed (trial.py, line 7)" in sentence
 
 
 def test_models_that_are_not_met_are_named(make_project):
