@@ -178,6 +178,17 @@ def apply(make_runner: Callable[..., Runner]) -> Callable[..., list[tuple[str, s
     return run
 
 
+def ruff(text: str, *command: str) -> str:
+    """What ruff says about a migration of this text; nothing where it is not installed."""
+    program = shutil.which("ruff", path=str(Path(sys.executable).parent))
+    if program is None:
+        return ""
+    name = ROOT / "server" / "migrations" / "new.py"  # whose rules apply; there is no such file
+    whole = [program, *command, "--quiet", "--stdin-filename", str(name), "-"]
+    done = subprocess.run(whole, input=text, capture_output=True, text=True, cwd=ROOT)
+    return done.stdout + done.stderr
+
+
 FAULTS = pytest.StashKey[dict[str, int]]()
 
 

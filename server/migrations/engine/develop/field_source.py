@@ -6,6 +6,8 @@ that stores it, and a default in Python is left out.
 
 from __future__ import annotations
 
+import ast
+import builtins
 import re
 from typing import Any
 
@@ -59,8 +61,7 @@ def model_source(model: Any) -> str:
     options = {"strict_tables": meta.strict_tables, "without_rowid": meta.without_rowid}
     out += [f"        {option} = True" for option, is_on in options.items() if is_on]
     if meta.constraints:
-        constraints = ", ".join(_sql(constraint) for constraint in meta.constraints)
-        out.append(f"        constraints = [{constraints}]")
+        out += source.pack("constraints", [_sql(constraint) for constraint in meta.constraints], 8)
     return "\n".join(out) + "\n"
 
 
@@ -136,7 +137,10 @@ def imports(text: str) -> str:
     """The import line for the names of Peewee that the source uses."""
     import peewee
 
-    used = {word for word in re.findall(r"\b[A-Z]\w+\b", text) if hasattr(peewee, word)}
+    nodes = list(ast.walk(ast.parse(text)))
+    own = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
+    named = {node.id for node in nodes if isinstance(node, ast.Name)} - own
+    used = [name for name in named if hasattr(peewee, name) and not hasattr(builtins, name)]
     names = sorted(used, key=lambda name: (not name.isupper(), name))
     if not names:
         return ""

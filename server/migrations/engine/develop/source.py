@@ -41,6 +41,19 @@ def lines(value: str | Call, indent: int, end: str = "") -> list[str]:
     return [head, *parts, tail]
 
 
+def pack(name: str, items: Sequence[str], indent: int) -> list[str]:
+    """A tuple under a name; a comma makes one item a tuple."""
+    if len(items) > 1:
+        return lines(Call("", items, keyword=f"{name} = "), indent)
+    line = f"{' ' * indent}{name} = ({items[0]},)"
+    blank = " " * indent
+    return (
+        [line]
+        if len(line) <= WIDTH
+        else [f"{blank}{name} = (", *lines(items[0], indent + 4, ","), f"{blank})"]
+    )
+
+
 def _split_string(line: str) -> list[str]:
     """A string literal that is too long for a line, as several that Python joins."""
     text = line.strip()

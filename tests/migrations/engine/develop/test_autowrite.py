@@ -23,6 +23,7 @@ from server.migrations.engine import drift, shape
 from server.migrations.engine.develop import autowrite
 from server.migrations.engine.develop.source import WIDTH
 from server.migrations.engine.runner import Runner
+from tests.conftest import ruff
 
 BEFORE = """
 CREATE TABLE owners (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL);
@@ -86,6 +87,17 @@ Chart.add_index(Chart.price.desc(), where=Chart.price > 10, name="dear")
 Chart.add_index(Chart.price, Chart.born, unique=True, name="charts_by_price_and_born")
 
 
+class Node(Model):
+    """One of Peewee's own names, and the only constraint of a table."""
+
+    parent = ForeignKeyField("self", null=True, on_delete="SET NULL")
+    kind = CharField(default="Model")
+
+    class Meta:
+        table_name = "Index"
+        constraints = [Check("parent_id <> id")]
+
+
 @pytest.fixture
 def connection(connect):
     connection = connect()
@@ -105,6 +117,7 @@ def write(connect, connection):
 
 CASES = [
     pytest.param([Owner, pet(), Chart], "create_table(Chart)", 0, id="a table with everything"),
+    pytest.param([Owner, pet(), Node], "create_table(Node)", 0, id="a table of a taken name"),
     pytest.param([Owner], 'drop_table("pets")', 0, id="no table"),
     pytest.param([Owner, pet(age=IntegerField(null=True))], '"age"', 0, id="a column"),
     pytest.param([Owner, pet(age=IntegerField(default=3))], "default=3", 0, id="with a default"),
@@ -184,6 +197,7 @@ def test_what_is_written_makes_the_difference_go_away_and_back(
     assert says in text
     assert text.count(autowrite.DECIDE) == undecided
     assert max(map(len, text.splitlines())) <= WIDTH
+    assert ruff(text, "check") == ruff(text, "format", "--check") == ""
     before = shape.live_schema(connection.execute)
 
     runner = Runner(make_project({"change_it": text}, persistent=tuple(models)), file)
