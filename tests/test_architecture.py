@@ -53,6 +53,7 @@ ORDER = [
     "listing",
     "develop.source",
     "develop.field_source",
+    "develop.verbs",
     "develop.renames",
     "develop.autowrite",
     "develop.authoring",

@@ -83,9 +83,7 @@ def _compare_table(declared: TableShape, live: TableShape) -> Iterable[Differenc
         {_key_text(key): key for key in declared.foreign_keys},
         {_key_text(key): key for key in live.foreign_keys},
     )
-    yield from _compare_each(
-        live, "check", {c: c for c in declared.checks}, {c: c for c in live.checks}
-    )
+    yield from _compare_each(live, "check", declared.checks, live.checks)
     yield from _compare_each(
         live,
         "index",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from peewee import SqliteDatabase
 
 from server.migrations.engine import history, introspection
 from server.migrations.engine.introspection import Column, Execute, ForeignKey
-from server.migrations.engine.sql.create_table import UnreadableTable, parse
+from server.migrations.engine.sql.create_table import Constraint, UnreadableTable, parse
 from server.migrations.engine.sql.names import fold, literal, quote
 from server.migrations.engine.sql.tokens import Token, tokens
 
@@ -31,9 +31,19 @@ class IndexShape:
         return f"{unique} on ({', '.join(self.parts)}){where}"
 
 
+class CheckShape(NamedTuple):
+    """``text`` as it is written, without the parentheses around it."""
+
+    text: str
+    name: str | None
+
+
 @dataclass(frozen=True)
 class TableShape:
-    """A table in one spelling.  ``python_defaults`` are those that the model gives in Python."""
+    """A table in one spelling, by which its checks are known.
+
+    ``python_defaults`` are those that the model gives in Python.
+    """
 
     name: str
     sql: str
@@ -42,7 +52,7 @@ class TableShape:
     expressions: Mapping[str, str]
     indexes: tuple[IndexShape, ...]
     foreign_keys: tuple[ForeignKey, ...]
-    checks: tuple[str, ...]
+    checks: Mapping[str, CheckShape]
     autoincrement: bool
     strict: bool
     without_rowid: bool
@@ -98,12 +108,17 @@ def table_shape(execute: Execute, name: str, sql: str) -> TableShape:
         expressions,
         _indexes(execute, name),
         introspection.foreign_keys(execute, name),
-        tuple(spelling(inside(c.tokens)) for c in text.all_constraints if c.kind == "CHECK"),
+        dict(_check(sql, c) for c in text.all_constraints if c.kind == "CHECK"),
         text.autoincrement,
         text.strict,
         text.without_rowid,
         {},
     )
+
+
+def _check(sql: str, constraint: Constraint) -> tuple[str, CheckShape]:
+    parts = inside(constraint.tokens)
+    return spelling(parts), CheckShape(sql[parts[0].start : parts[-1].end], constraint.name)
 
 
 def _indexes(execute: Execute, table: str) -> tuple[IndexShape, ...]:

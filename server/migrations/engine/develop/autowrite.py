@@ -31,11 +31,21 @@ from server.migrations.engine.develop.renames import (
     Ask,
     Operation,
     renames,
-    verb,
 )
 from server.migrations.engine.develop.source import Call, string
+from server.migrations.engine.develop.verbs import (
+    add_index,
+    bare,
+    filled,
+    if_not_exists,
+    python_default,
+    run_sql,
+    set_default,
+    sql_default,
+    verb,
+)
 from server.migrations.engine.drift import Difference
-from server.migrations.engine.shape import IndexShape, TableShape
+from server.migrations.engine.shape import CheckShape, IndexShape, TableShape
 from server.migrations.engine.sql.names import fold
 
 DECIDE = "# DECIDE: "
@@ -53,7 +63,6 @@ def down(migrator, db):
         # migrator.drop_column("table", "column"),
     )
 '''
-NEUTRAL = {"INTEGER": "0", "REAL": "0", "NUMERIC": "0", "BLOB": 'b""'}
 
 
 def template(name: str) -> str:
@@ -86,6 +95,7 @@ class _Writer:
         self.differences = differences
         self.classes: list[str] = []
         self._stubs: set[str] = set()
+        self._new_keys: set[tuple[str, tuple[str, ...]]] = set()
 
     def operations(self) -> Iterator[Operation]:
         for difference in self.differences:
@@ -108,7 +118,7 @@ class _Writer:
         else:
             table: TableShape = d.found
             texts = [table.sql, *(index.sql for index in table.indexes if index.sql)]
-            back = [_sql(_if_not_exists(text)) for text in texts]
+            back = [run_sql(if_not_exists(text)) for text in texts]
             yield Operation(DROP, [verb("drop_table", d.table)], back)
 
     def _keys_of(self, model: Any) -> None:
@@ -129,9 +139,9 @@ class _Writer:
             field = self._field(d)
             self._keys_of_field(field)
             drop = [verb("drop_column", d.table, d.subject)]
-            default = _python_default(field)
-            if field.null or drift_default(field) is not None or default is not None:
-                known = None if field.null or drift_default(field) else default
+            default = python_default(field)
+            if field.null or sql_default(field) is not None or default is not None:
+                known = None if field.null or sql_default(field) else default
                 add = verb("add_column", d.table, d.subject, field_call(field, default=known))
                 yield Operation(ADD, [add], drop)
             else:
@@ -140,7 +150,7 @@ class _Writer:
                 add = verb("add_column", d.table, d.subject, call)
                 yield Operation(ADD, [add], drop)
                 doubt = f"which {d.subject} shall the rows get that are there already?"
-                yield Operation(ADD, _filled(d, field), (), doubt)
+                yield Operation(ADD, filled(d, field), (), doubt)
         else:
             column, doubt = d.found, ""
             if not column.nullable and column.default is None:
@@ -152,7 +162,10 @@ class _Writer:
 
     def _keys_of_field(self, field: Any) -> None:
         parent = getattr(field, "rel_model", None)
-        if parent is not None and parent.__name__ not in self._stubs:
+        if parent is None:
+            return
+        self._new_keys.add((fold(field.model._meta.table_name), (field.column_name,)))
+        if parent.__name__ not in self._stubs:
             self._stubs.add(parent.__name__)
             self.classes.insert(0, key_source(parent))
 
@@ -160,22 +173,22 @@ class _Writer:
         new, old = field_call(self._field(d)), column_call(d.found)
         yield Operation(
             ALTER,
-            [verb("alter_column_type", d.table, d.subject, _bare(new))],
-            [verb("alter_column_type", d.table, d.subject, _bare(old))],
+            [verb("alter_column_type", d.table, d.subject, bare(new))],
+            [verb("alter_column_type", d.table, d.subject, bare(old))],
         )
 
     def _nullability(self, d: Difference) -> Iterator[Operation]:
         field = self._field(d)
-        known = _python_default(field) is not None
+        known = python_default(field) is not None
         doubt = "" if known else f"which {d.subject} shall the rows get that have none?"
-        strict, loose = _filled(d, field), [verb("drop_not_null", d.table, d.subject)]
+        strict, loose = filled(d, field), [verb("drop_not_null", d.table, d.subject)]
         if d.wanted.nullable:
             yield Operation(ALTER, loose, strict, decide_down=doubt)
         else:
             yield Operation(ALTER, strict, loose, doubt)
 
     def _default(self, d: Difference) -> Iterator[Operation]:
-        yield Operation(ALTER, [_set_default(d, d.wanted)], [_set_default(d, d.found)])
+        yield Operation(ALTER, [set_default(d, d.wanted)], [set_default(d, d.found)])
 
     def _index(self, d: Difference) -> Iterator[Operation]:
         if d.wanted is not None:
@@ -184,15 +197,17 @@ class _Writer:
             yield Operation(ALTER, decide_up=f"{d.sentence}; drop_constraint needs its name")
         else:
             drop = verb("drop_index", d.table, d.found.name)
-            yield Operation(DROP_INDEX, [drop], [_add_index(d.table, d.found)])
+            yield Operation(DROP_INDEX, [drop], [add_index(d.table, d.found)])
 
     def _new_index(self, table: str, index: IndexShape) -> Iterator[Operation]:
         if index.sql is not None:  # a constraint's own comes with the constraint
             drop = verb("drop_index", table, index.name)
-            yield Operation(INDEX, [_add_index(table, index)], [drop])
+            yield Operation(INDEX, [add_index(table, index)], [drop])
 
     def _foreign_key(self, d: Difference) -> Iterator[Operation]:
         key = d.wanted or d.found
+        if (fold(d.table), key.columns) in self._new_keys:
+            return  # it comes with its column
         if len(key.columns) != 1:
             yield Operation(CONSTRAIN, decide_up=f"{d.sentence}; there is no verb for it")
             return
@@ -207,13 +222,18 @@ class _Writer:
             yield Operation(CONSTRAIN, [add], [drop])
 
     def _check(self, d: Difference) -> Iterator[Operation]:
-        if d.wanted is None:
+        check: CheckShape = d.wanted or d.found
+        if d.wanted is None and check.name is None:
             yield Operation(ALTER, decide_up=f"{d.sentence}; drop_constraint needs its name")
             return
-        name = f"check_{d.table}_{'_'.join(re.findall('[a-z0-9]+', d.wanted)[:4])}"
-        check = Call("Check", [string(d.wanted)])
-        add = Call("migrator.add_constraint", [string(d.table), string(name), check])
-        yield Operation(CONSTRAIN, [add], [verb("drop_constraint", d.table, name)])
+        words = re.findall("[a-z0-9]+", fold(check.text))[:4]
+        name = check.name or f"check_{d.table}_{'_'.join(words)}"
+        add = verb("add_constraint", d.table, name, Call("Check", [string(check.text)]))
+        drop = verb("drop_constraint", d.table, name)
+        if d.wanted is None:
+            yield Operation(ALTER, [drop], [add])
+        else:
+            yield Operation(CONSTRAIN, [add], [drop])
 
     def _field(self, d: Difference) -> Any:
         model = self.models[fold(d.table)]
@@ -221,62 +241,9 @@ class _Writer:
         return fields[fold(d.subject)]
 
 
-def _filled(d: Difference, field: Any) -> list[Call]:
-    """Give the rows without a value one, and refuse such rows from then on."""
-    value = _python_default(field) or NEUTRAL.get(drift.affinity(d.wanted.type), '""')
-    call = _bare(field_call(field))
-    call = call._replace(arguments=[*call.arguments, f"default={value}"])
-    fill = verb("apply_default", d.table, d.subject, call)
-    return [fill, verb("add_not_null", d.table, d.subject)]
-
-
-def drift_default(field: Any) -> str | None:
-    """The SQL default among the field's constraints."""
-    texts = [str(getattr(c, "sql", "")) for c in field.constraints or ()]
-    return next((text for text in texts if text.upper().startswith("DEFAULT")), None)
-
-
-def _python_default(field: Any) -> str | None:
-    """Source of a constant default, as the database stores it."""
-    if field.default is None or callable(field.default):
-        return None
-    value = field.db_value(field.default)
-    if isinstance(value, str):
-        return string(value)
-    return repr(value) if isinstance(value, (bool, int, float, bytes)) else None
-
-
-def _set_default(d: Difference, column: Any) -> Call:
-    if column.default is None:
-        return verb("drop_column_default", d.table, d.subject)
-    return verb("add_column_default", d.table, d.subject, Call("SQL", [string(column.default)]))
-
-
-def _add_index(table: str, index: IndexShape) -> Call:
-    if index.where or not all(re.fullmatch(r"\w+", part) for part in index.parts):
-        return _sql(_if_not_exists(index.sql or ""))
-    columns = ", ".join(map(string, index.parts)) + ("," if len(index.parts) == 1 else "")
-    arguments = [string(table), f"({columns})"]
-    arguments += ["unique=True"] if index.unique else []
-    return Call("migrator.add_index", [*arguments, f"name={string(index.name)}"])
-
-
-def _bare(call: Call) -> Call:
-    """The field as a type alone."""
-    kept = [a for a in call.arguments if re.match(r"(max_|decimal_)", str(a))]
-    return call._replace(arguments=kept)
-
-
-def _sql(text: str) -> Call:
-    return Call("migrator.sql", [string(" ".join(text.split()))])
-
-
-def _if_not_exists(text: str) -> str:
-    pattern = r"^(CREATE\s+(?:UNIQUE\s+)?(?:TABLE|INDEX))\s+"
-    return re.sub(pattern, r"\1 IF NOT EXISTS ", text, flags=re.IGNORECASE)
-
-
 def _function(name: str, parts: Sequence[tuple[str, Sequence[Call]]]) -> str:
+    if not any(doubt or calls for doubt, calls in parts):
+        return f"def {name}(migrator, db):\n    pass\n"
     out = [f"def {name}(migrator, db):", "    migrator.migrate("]
     for doubt, calls in parts:
         if doubt:

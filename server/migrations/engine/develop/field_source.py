@@ -89,7 +89,7 @@ def field_call(field: Field, *, named: bool = False, default: str | None = None)
     cls = next(c for c in type(field).__mro__ if c.__module__.partition(".")[0] in PEEWEES)
     arguments = []
     if isinstance(field, ForeignKeyField):
-        is_self = field.rel_model is getattr(field, "model", None)
+        is_self = named and field.rel_model is field.model
         arguments.append('"self"' if is_self else field.rel_model.__name__)
         if not named:
             arguments.append(f"field={field.rel_model.__name__}.{field.rel_field.name}")

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from server.migrations.engine import drift, shape
-from server.migrations.engine.develop.source import Call, string
+from server.migrations.engine.develop.source import Call
+from server.migrations.engine.develop.verbs import verb
 from server.migrations.engine.drift import Difference
 from server.migrations.engine.sql.names import fold, quote
 
@@ -69,8 +70,3 @@ def _rename(made: sqlite3.Connection, new: Difference, old: Difference, sure: bo
     doubt = "" if sure else f"is this a rename? If not, drop '{before}' and add '{after}' instead"
     up, down = verb(name, *on, before, after), verb(name, *on, after, before)
     return Operation(RENAME, [up], [down], doubt)
-
-
-def verb(name: str, *arguments: str | Call) -> Call:
-    quoted = [a if isinstance(a, Call) else string(a) for a in arguments]
-    return Call(f"migrator.{name}", quoted)

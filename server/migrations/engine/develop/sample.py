@@ -46,6 +46,30 @@ def fill(connection: sqlite3.Connection) -> list[str]:
     return refused
 
 
+def keep_what_fits(connection: sqlite3.Connection, target: sqlite3.Connection) -> int:
+    """Delete the rows that the same tables of ``target`` refuse, with their children; how many."""
+    connection.execute("PRAGMA foreign_keys = ON")
+    gone = 0
+    for table in _parents_first(connection):
+        shared = {fold(c.name) for c in introspection.columns(target.execute, table)}
+        columns = [
+            c
+            for c in introspection.columns(connection.execute, table)
+            if not c.generated and fold(c.name) in shared
+        ]
+        names = [quote(column.name) for column in columns]
+        marks = ", ".join("?" * len(names))
+        insert = f"INSERT INTO {quote(table)} ({', '.join(names)}) VALUES ({marks})"
+        delete = f"DELETE FROM {quote(table)} WHERE {' AND '.join(f'{n} IS ?' for n in names)}"
+        rows = f"SELECT {', '.join(names)} FROM {quote(table)}"
+        for row in connection.execute(rows).fetchall() if names else ():
+            try:
+                target.execute(insert, row)
+            except sqlite3.IntegrityError:
+                gone += connection.execute(delete, row).rowcount
+    return gone
+
+
 def _parents_first(connection: sqlite3.Connection) -> list[str]:
     kinds = {row[1]: row[2] for row in connection.execute("PRAGMA table_list")}
     waiting = [

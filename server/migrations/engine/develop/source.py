@@ -20,11 +20,11 @@ class Call(NamedTuple):
 
 
 def string(text: str) -> str:
-    """A string literal, with double quotes where it needs no escape for that."""
-    if '"' in text and "'" not in text:
-        return "'" + text.replace("\\", "\\\\") + "'" if "\n" not in text else repr(text)
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    """A string literal, in double quotes unless single ones need fewer escapes."""
+    mark = "'" if text.count("'") < text.count('"') else '"'
+    for plain in ("\\", mark):
+        text = text.replace(plain, f"\\{plain}")
+    return mark + "".join(c if c.isprintable() else repr(c)[1:-1] for c in text) + mark
 
 
 def lines(value: str | Call, indent: int, end: str = "") -> list[str]:

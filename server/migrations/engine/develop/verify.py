@@ -16,11 +16,13 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
+from peewee import IntegrityError
+
 from server.migrations.engine import drift, history, introspection, shape
 from server.migrations.engine.develop import sample
 from server.migrations.engine.develop.lint import lint
-from server.migrations.engine.errors import MigrationError
-from server.migrations.engine.findings import PROBLEM, Finding
+from server.migrations.engine.errors import MigrationError, MigrationFailed
+from server.migrations.engine.findings import NOTE, PROBLEM, Finding
 from server.migrations.engine.project import DatabaseFile, Project
 from server.migrations.engine.runner import Run, Runner
 from server.migrations.engine.sql.names import fold, quote
@@ -94,7 +96,13 @@ class _Trial:
     def run(self) -> None:
         self._fill()
         before = self._content()
-        done = self._runner().up()
+        try:
+            done = self._runner().up()
+        except MigrationFailed as exc:
+            if not self._keep_what_fits(exc):
+                raise
+            before = self._content()
+            done = self._runner().up()
         self._check_rows_kept(before, self._content(), done)
         self._fill()  # its down has to manage rows that came after its up
         after = self._content()
@@ -110,6 +118,25 @@ class _Trial:
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             connection.execute("PRAGMA foreign_keys = ON")
             sample.fill(connection)
+
+    def _keep_what_fits(self, exc: MigrationFailed) -> bool:
+        """Without the rows that up refuses, as a new UNIQUE or CHECK may, there may be a way on.
+
+        A row fits when a table takes it that the migrations made without any.
+        """
+        if not isinstance(exc.__cause__, IntegrityError):
+            return False
+        empty = self.path.with_name("empty.sqlite")
+        self._runner(empty).up()
+        with (
+            closing(sqlite3.connect(self.path, isolation_level=None)) as connection,
+            closing(sqlite3.connect(empty, isolation_level=None)) as target,
+        ):
+            gone = sample.keep_what_fits(connection, target)
+        empty.unlink()
+        sentence = f"tried without {gone} rows that up refuses: {exc.__cause__}"
+        self.verdict.findings.append(Finding(NOTE, self.name, sentence))
+        return gone > 0
 
     def _content(self, path: Path | None = None) -> Content:
         with closing(sqlite3.connect(path or self.path, isolation_level=None)) as connection:

@@ -19,7 +19,7 @@ PATTERN = re.compile(
   | (?P<blob>    [xX]'[0-9A-Fa-f]*' )
   | (?P<number>  0[xX][0-9A-Fa-f]+ | (?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][+-]?\d+)? )
   | (?P<word>    (?: [A-Za-z_] | [^\x00-\x7f] ) (?: [A-Za-z0-9_$] | [^\x00-\x7f] )* )
-  | (?P<symbol>  . )
+  | (?P<symbol>  [<>=!]= | <> | << | >> | \|\| | ->>? | . )
     """,
     re.VERBOSE | re.DOTALL,
 )

@@ -178,10 +178,22 @@ CASES = [
         id="a foreign key",
     ),
     pytest.param(
-        [Owner, pet(meta={"constraints": [Check("weight < 100")]})],
-        "add_constraint",
+        [Owner, pet(meta={"constraints": [Check("weight <= 100 and \"NAME\" || '' <> 'A  b'")]})],
+        """Check("weight <= 100 and \\"NAME\\" || '' <> 'A  b'")""",
         0,
         id="a check",
+    ),
+    pytest.param(
+        [Owner, pet(boss=ForeignKeyField("self", null=True, on_delete="SET NULL"))],
+        "ForeignKeyField(Pet, field=Pet.id",
+        0,
+        id="a column that refers to its own table",
+    ),
+    pytest.param(
+        [Owner, pet(nick=TextField(default='it\'s "it"'))],
+        """TextField(default='it\\'s "it"')""",
+        0,
+        id="a default with quotes",
     ),
     pytest.param(
         [Owner, pet(nick=None, alias=TextField(null=True))], "rename_column", 1, id="rename"

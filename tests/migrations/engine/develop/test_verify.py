@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 
 import pytest
@@ -140,6 +141,30 @@ def test_a_broken_promise_is_named(make_project, up, down, says):
     found = findings(project)
     assert found["create"] == []
     assert found["trial"] == says
+
+
+@pytest.mark.parametrize(
+    ("add", "drop", "cause"),
+    [
+        (
+            "add_index('tags', ('name',), unique=True)",
+            "drop_index('tags', 'tags_name')",
+            "UNIQUE constraint failed: tags.name",
+        ),
+        (
+            "add_constraint('tags', 'short', Check('length(name) < 9'))",
+            "drop_constraint('tags', 'short')",
+            "CHECK constraint failed: short",
+        ),
+    ],
+)
+def test_a_new_constraint_is_tried_with_the_rows_that_fit(make_project, add, drop, cause):
+    trial = migration(*(f"migrator.migrate(migrator.{verb})" for verb in (add, drop)))
+    files = {"create": CREATE, "add": ADD, "trial": trial}
+    verdict = verify(make_project(files), SqliteFile)[-1]
+    assert verdict.holds
+    (note,) = verdict.findings
+    assert re.fullmatch(rf"tried without \d+ rows that up refuses: {cause}", note.sentence)
 
 
 def test_a_file_that_is_no_python_is_named(make_project):

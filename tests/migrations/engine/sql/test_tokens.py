@@ -19,7 +19,31 @@ from server.migrations.engine.sql.tokens import mentions, tokens
         pytest.param('"a""b" `c``d` [e f]', ['"a""b"', "`c``d`", "[e f]"], id="quoted names"),
         pytest.param("x'00' xyz", ["x'00'", "xyz"], id="blob"),
         pytest.param("1.5e-3, .5, 0xFF", ["1.5e-3", ",", ".5", ",", "0xFF"], id="numbers"),
-        pytest.param("a>=b||c", ["a", ">", "=", "b", "|", "|", "c"], id="operators"),
+        pytest.param(
+            "a>=b||c<>d->>e->f==g<h|i",
+            [
+                *[
+                    "a",
+                    ">=",
+                    "b",
+                    "||",
+                    "c",
+                    "<>",
+                    "d",
+                    "->>",
+                    "e",
+                    "->",
+                    "f",
+                    "==",
+                    "g",
+                    "<",
+                    "h",
+                    "|",
+                    "i",
+                ]
+            ],
+            id="operators",
+        ),
         pytest.param("größe", ["größe"], id="beyond ASCII"),
     ],
 )
