@@ -45,12 +45,12 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Raises BadSetting."""
     defaults = Settings(database_location(environ))
     levels = ("critical", "error", "warning", "info", "debug")
-    level = environ.get("LOG_LEVEL", defaults.log_level).lower()
+    level = (environ.get("LOG_LEVEL") or defaults.log_level).lower()
     if level not in levels:
         raise BadSetting("LOG_LEVEL", level, f"one of {', '.join(levels)}")
     return Settings(
         database=defaults.database,
-        host=environ.get("HOST", defaults.host),
+        host=environ.get("HOST") or defaults.host,
         port=int(_number(environ, "PORT", defaults.port, whole=True)),
         busy_timeout=_number(environ, "BUSY_TIMEOUT", defaults.busy_timeout),
         purge_interval=_number(environ, "PURGE_INTERVAL", defaults.purge_interval),

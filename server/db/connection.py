@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,14 +105,24 @@ class SqliteFile:
                 f"needs SQLite {oldest} or newer, and this Python has {sqlite3.sqlite_version}",
                 "use a newer Python",
             )
-        if self.path.is_dir():
-            raise UnusableDatabase(self.path, "is a directory", "name the file in it")
-        if not self.path.parent.is_dir():
+        try:
+            mode = self.path.stat().st_mode
+        except FileNotFoundError:
+            if not self.path.parent.is_dir():
+                raise UnusableDatabase(
+                    self.path,
+                    f"can't be there: the folder '{self.path.parent}' does not exist",
+                    "create the folder, or name another file",
+                ) from None
+        except OSError as exc:
             raise UnusableDatabase(
-                self.path,
-                f"can't be there: the folder '{self.path.parent}' does not exist",
-                "create the folder, or name another file",
-            )
+                self.path, f"can't be reached: {exc.strerror}", "name another file"
+            ) from exc
+        else:
+            if stat.S_ISDIR(mode):
+                raise UnusableDatabase(self.path, "is a directory", "name the file in it")
+            if not stat.S_ISREG(mode):
+                raise UnusableDatabase(self.path, "is no regular file", "name another file")
 
     def _open_for_reading(self, timeout: float) -> sqlite3.Connection:
         try:
@@ -161,6 +172,8 @@ class SqliteFile:
     def _unreadable(self, exc: sqlite3.Error) -> UnusableDatabase:
         if "not a database" in str(exc):
             why, remedy = "is not an SQLite database", "name another file; this one was not touched"
+        elif "malformed" in str(exc):
+            why, remedy = f"is damaged: {exc}", "restore a backup: migrate.py restore FILE"
         elif not os.access(self.path, os.R_OK):
             why, remedy = "may not be read by this user", "check its owner and mode"
         else:
@@ -172,8 +185,9 @@ class SqliteFile:
 def locate(location: str) -> SqliteFile:
     """The SQLite file that a URL (``sqlite:///relative``, ``sqlite:////absolute``) or path names.
 
-    Looks at nothing on disk.  Raises UnusableDatabase for any other scheme and for a database in
-    memory, which would be gone with the process.
+    Of a symbolic link, the file that it points at: what lies beside that belongs to it.  Raises
+    UnusableDatabase for any other scheme and for a database in memory, which would be gone with the
+    process.
     """
     scheme, separator, rest = location.partition("://")
     if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
@@ -192,7 +206,8 @@ def locate(location: str) -> SqliteFile:
         raise UnusableDatabase(
             location or "sqlite://", "names no file", "give the path of the database file"
         )
-    return SqliteFile(Path(location).expanduser())
+    path = Path(location).expanduser()
+    return SqliteFile(Path(os.path.realpath(path)) if path.is_symlink() else path)
 
 
 def shared_memory(name: str) -> SqliteDatabase:

@@ -230,6 +230,7 @@ def test_a_stray_file_is_a_warning(call, project):
         pytest.param(["--wait", "long"], "not a valid float", id="number"),
         pytest.param(["status", "x"], "unexpected extra argument (x)", id="argument"),
         pytest.param(["--database", "mysql://h/d"], "'mysql://…' names a kind", id="scheme"),
+        pytest.param(["--database", ""], "names no file", id="empty, as from an unset variable"),
     ],
 )
 def test_wrong_usage_is_one_line(call, path, arguments, says):
@@ -239,6 +240,25 @@ def test_wrong_usage_is_one_line(call, path, arguments, says):
     assert says in err
     assert err.count("\n") == 1
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--json", "--fly"], ["--json", "fly"], ["--wait", "--json"]]
+)
+def test_wrong_usage_is_a_document_too(call, arguments):
+    status, out, _ = call(*arguments)
+    assert status == 2
+    assert json.loads(out)["error"]["type"]
+
+
+def test_output_that_goes_nowhere_changes_no_deed(path):
+    copy_legacy("after1", path)
+    command = f"{sys.executable} {MIGRATE} --database {path}"
+    full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True)
+    assert full.returncode == 2
+    assert full.stderr.endswith("No space left on device; all was done, but not told\n")
+    closed = subprocess.run(f"{command} >&-", shell=True, capture_output=True, text=True)
+    assert (closed.returncode, closed.stderr) == (0, "")
 
 
 def one_line_error(done: subprocess.CompletedProcess[str], says: str) -> None:
@@ -255,6 +275,16 @@ def one_line_error(done: subprocess.CompletedProcess[str], says: str) -> None:
         pytest.param(lambda p: p.write_bytes(b"no" * 999), "is not an SQLite database", id="text"),
         pytest.param(lambda p: p.mkdir(), "is a directory", id="a directory"),
         pytest.param(lambda p: p.parent.rmdir(), "does not exist", id="no folder"),
+        pytest.param(os.mkfifo, "is no regular file", id="a pipe"),
+        pytest.param(
+            lambda p: p.symlink_to(p), "can't be reached: Too many", id="a link to itself"
+        ),
+        pytest.param(lambda p: p.symlink_to("/no/x"), "folder '/no' does not", id="a link to none"),
+        pytest.param(
+            lambda p: copy_legacy("after3", p).write_bytes(p.read_bytes()[:5000]),
+            "database disk image is malformed; restore a backup",
+            id="truncated",
+        ),
     ],
 )
 def test_a_file_that_is_no_database_is_left_alone(cli, path, prepare, says):

@@ -67,6 +67,7 @@ def backup(session: Session) -> None:
     taken = runner.read(lambda c: backups.take(c, path, show_progress) if c else None)
     if taken is None:
         raise BackupFailed(path, "there is no database yet")
+    backups.prune(path)
     session.show([f"backup   {taken}"], backup=str(taken))
 
 

@@ -37,7 +37,8 @@ class Session:
         self.runner: Runner | None = None
 
     def open(self, *, backup: bool = True) -> Runner:
-        file = locate(self.database or settings.database_location())
+        named = settings.database_location() if self.database is None else self.database
+        file = locate(named)
         self.runner = Runner(
             self.project,
             file,
@@ -156,11 +157,13 @@ def _option(*names: str, **attributes: Any) -> Callable[[Function], Function]:
 def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 the answer is no, 2 could not or wrong usage."""
     session = Session(project)
+    session.json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         result = cli.main(arguments, obj=session, standalone_mode=False)
         status = result if isinstance(result, int) else 0
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         sys.stdout = None
         status = 0
@@ -170,6 +173,10 @@ def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = No
         status = _trouble(session, exc, "not confirmed; nothing was changed")
     except (MigrationError, UnusableDatabase) as exc:
         status = _trouble(session, exc, str(exc))
+    except OSError as exc:
+        done = session.runner is not None and session.runner.committed
+        what = "all was done, but not told" if done else "nothing was changed"
+        status = _trouble(session, exc, f"{exc}; {what}")
     except click.ClickException as exc:
         status = _trouble(session, exc, f"{exc.format_message()} (see --help)")
     except Exception as exc:

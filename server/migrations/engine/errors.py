@@ -11,6 +11,7 @@ MigrationError
 ├── DatabaseLocked        another process keeps the write lock
 ├── DatabaseFailed        SQLite could not: disk, permissions, damage
 ├── BackupFailed          no whole copy could be made
+│   └── DamagedDatabase       for what was to be copied is damaged
 ├── RestoreRefused        a file that must not, or can't, take the place of the database
 ├── Refused               an operation that can't be done without losing something
 │   ├── OnlyCopy              an interrupted rebuild of another tool left rows elsewhere
@@ -109,8 +110,20 @@ class BackupFailed(MigrationError):
     def __init__(self, where: Path, why: str) -> None:
         self.where, self.why = where, why
         super().__init__(
-            f"no copy at '{where}': {why}; nothing was changed; mend that, or go without a backup "
-            "with --no-backup"
+            f"no copy at '{where}': {why}; nothing was changed; mend that (--no-backup lets up, "
+            "down and fake go without)"
+        )
+
+
+class DamagedDatabase(BackupFailed):
+    """What was to be copied is damaged, and so is the copy."""
+
+    def __init__(self, where: Path, why: str) -> None:
+        self.where, self.why = where, f"the database is damaged: {' '.join(why.split())}"
+        MigrationError.__init__(
+            self,
+            f"no copy at '{where}': {self.why}; nothing was changed; restore a backup: migrate.py "
+            "restore FILE",
         )
 
 

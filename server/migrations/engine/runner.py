@@ -65,6 +65,7 @@ class Runner:
         self.project, self.file, self.wait, self.backup = project, file, wait, backup
         self.on_wait, self.on_progress = on_wait, on_progress
         self.committed = False
+        self._taken: Path | None = None
 
     # Questions.
 
@@ -133,7 +134,7 @@ class Runner:
                 script.function(direction)
         if not chosen:
             return Run(direction, applied=tuple(before.applied))
-        with self._transaction() as database:
+        with self._backups_kept(), self._transaction() as database:
             started = time.monotonic()
             # Another runner may have been faster, so the history is read again under the lock.
             state = before.read_again(database.connection().execute)
@@ -200,7 +201,22 @@ class Runner:
         from server.migrations.engine.care import backup
 
         with closing(backup.open_read_only(self.file.path)) as source:
-            return backup.take(source, self.file.path, self.on_progress)
+            self._taken = backup.take(source, self.file.path, self.on_progress)
+        return self._taken
+
+    @contextmanager
+    def _backups_kept(self) -> Iterator[None]:
+        """Of a run that failed, the backup goes, so that tries don't push out the older ones."""
+        try:
+            yield
+        except BaseException:
+            if self._taken is not None and not self.committed:
+                self._taken.unlink(missing_ok=True)
+            raise
+        if self._taken is not None:
+            from server.migrations.engine.care import backup
+
+            backup.prune(self.file.path)
 
     def _compare_with_models(self, execute: Execute) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """What breaks the models, and what only differs from them."""

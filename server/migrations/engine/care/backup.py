@@ -8,18 +8,22 @@ complete, so that a file with the name of a backup is one.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote as quote_url
 
-from server.migrations.engine.errors import BackupFailed
+from server.migrations.engine.errors import BackupFailed, DamagedDatabase
 
 KEPT = 5
 PAGES = 4096  # copied between two reports of progress
+ABANDONED = 3600.0  # seconds since the last write to a copy that is not complete
+STAMP = r"\d{8}T\d{6}(\.\d+)?Z"
 MARGIN = 1 << 20  # bytes that stay free beside the copy
 OnProgress = Callable[[int, int], None]  # pages done, pages in all
 
@@ -30,13 +34,18 @@ def folder_of(path: Path) -> Path:
 
 def backups_of(path: Path) -> list[Path]:
     """The backups of this database, the oldest first."""
-    return sorted(folder_of(path).glob(f"{path.name}.[0-9]*Z"))
+    name = re.compile(rf"{re.escape(path.name)}\.{STAMP}")
+    return sorted(file for file in _files(folder_of(path)) if name.fullmatch(file.name))
 
 
-def take(
-    source: sqlite3.Connection, path: Path, on_progress: OnProgress, *, keep: int = KEPT
-) -> Path:
-    """Back up the database into ``backups`` beside it, and remove all but the newest ``keep``.
+def prune(path: Path, keep: int = KEPT) -> None:
+    """Remove all backups of this database but the newest."""
+    for old in backups_of(path)[:-keep]:
+        old.unlink(missing_ok=True)
+
+
+def take(source: sqlite3.Connection, path: Path, on_progress: OnProgress) -> Path:
+    """Back up the database into ``backups`` beside it.
 
     ``source`` is a connection to ``path`` outside of a transaction.  Raises BackupFailed, and then
     leaves nothing behind.
@@ -48,13 +57,17 @@ def take(
             _own(folder, path, 0o700)
     except OSError as exc:
         raise BackupFailed(path, f"the folder '{folder}' can't be made: {exc.strerror}") from exc
-    for leftover in folder.glob(f"{path.name}.*.partial"):
-        leftover.unlink()  # of a killed process
+    for file in _files(folder):
+        # Of a killed process; one that lives writes all the time.
+        if file.name.endswith(".partial") and time.time() - file.stat().st_mtime > ABANDONED:
+            file.unlink(missing_ok=True)
     target = folder / f"{path.name}.{stamp()}"
     copy(source, target, path, on_progress)
-    for old in backups_of(path)[:-keep]:
-        old.unlink()
     return target
+
+
+def _files(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
 
 
 def copy(source: sqlite3.Connection, target: Path, owner_of: Path, on_progress: OnProgress) -> None:
@@ -84,12 +97,13 @@ def copy(source: sqlite3.Connection, target: Path, owner_of: Path, on_progress: 
                 progress=lambda _, remaining, total: on_progress(total - remaining, total),
             )
         if faults := check(partial):
-            raise BackupFailed(target, f"the copy is damaged: {faults[0]}")
+            raise DamagedDatabase(target, faults[0])
         sync(partial)
         partial.rename(target)
         sync(target.parent)
     except (OSError, sqlite3.Error) as exc:
-        raise BackupFailed(target, str(exc)) from exc
+        failed = DamagedDatabase if "malformed" in str(exc) else BackupFailed
+        raise failed(target, str(exc)) from exc
     finally:
         partial.unlink(missing_ok=True)
         Path(f"{partial}-journal").unlink(missing_ok=True)

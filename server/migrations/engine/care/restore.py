@@ -3,21 +3,26 @@
 The backup is copied and checked before anything is replaced.  Where the database is one that SQLite
 can open, its content is replaced in place, in one transaction and with exclusive access, so that a
 process that has the file open can't go on writing into a file without a name; a copy of what was
-there is kept.  A file that SQLite can't open is moved aside with its log and journal: those of the
-old file would corrupt the new one.
+there is kept.  A damaged file is moved aside with its log and journal: those of the old file would
+corrupt the new one.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from server.migrations.engine import history, introspection, processes
 from server.migrations.engine.care import backup
 from server.migrations.engine.care.backup import OnProgress
-from server.migrations.engine.errors import BackupFailed, DatabaseLocked, RestoreRefused
+from server.migrations.engine.errors import (
+    BackupFailed,
+    DamagedDatabase,
+    DatabaseLocked,
+    RestoreRefused,
+)
 from server.migrations.engine.introspection import Execute
 from server.migrations.engine.project import Project
 from server.migrations.engine.state import read_state
@@ -55,8 +60,9 @@ def restore(
             _check_content(project, file, connection.execute)
         aside = path.with_name(f"{path.name}.replaced.{backup.stamp()}")
         if path.exists() and not backup.check_openable(path):
-            _replace_content(staging, path, aside, wait, on_wait, on_progress)
-            return aside
+            with suppress(DamagedDatabase):
+                _replace_content(staging, path, aside, wait, on_wait, on_progress)
+                return aside
         return _replace_file(staging, path, aside)
 
 
@@ -115,14 +121,14 @@ def _replace_content(
             users = processes.openers([path, *_companions(path)])
             raise DatabaseLocked(str(path), wait, users or exc.holders) from exc
         target.execute("COMMIT")
-        backup.copy(target, aside, path, on_progress)
+        backup.copy(target, aside, path, on_progress)  # also looks for damage
         # Out of the write-ahead log first: a database in it can't change its page size.
         target.execute("PRAGMA journal_mode = DELETE")
         source.backup(target)
 
 
 def _replace_file(staging: Path, path: Path, aside: Path) -> Path | None:
-    """For a database that is missing, or that SQLite can't open."""
+    """For a database that is missing, or damaged."""
     files = [found for found in (path, *_companions(path)) if found.exists()]
     if users := processes.openers(files):
         raise DatabaseLocked(str(path), 0, users)

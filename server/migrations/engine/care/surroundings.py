@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -108,7 +109,8 @@ def _mount_of(path: Path) -> tuple[str | None, list[str]]:
     for line in lines:
         # 36 35 98:0 /root /mount rw,noatime shared:1 - ext4 /dev/sda rw
         left, _, right = line.partition(" - ")
-        mount = Path(left.split()[4].encode().decode("unicode_escape"))
+        octal = re.compile(r"\\([0-7]{3})")  # a blank, a tab, a line end or a backslash
+        mount = Path(octal.sub(lambda code: chr(int(code[1], 8)), left.split()[4]))
         if resolved.is_relative_to(mount) and len(mount.parts) >= depth:
             depth, kind, options = len(mount.parts), right.split()[0], left.split()[5].split(",")
     return kind, options

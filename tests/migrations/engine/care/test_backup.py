@@ -15,10 +15,15 @@ import pytest
 from server.db.connection import SqliteFile
 from server.migrations.engine.care import backup
 from server.migrations.engine.care.restore import restore
-from server.migrations.engine.errors import BackupFailed, DatabaseLocked, RestoreRefused
+from server.migrations.engine.errors import (
+    BackupFailed,
+    DatabaseLocked,
+    MigrationFailed,
+    RestoreRefused,
+)
 from server.migrations.engine.runner import Runner
 from server.migrations.migrate import PROJECT
-from tests.conftest import copy_legacy, row_counts, schema_of
+from tests.conftest import copy_legacy, migration, row_counts, schema_of
 from tests.migrations.engine.test_runner import ADD, CREATE
 
 
@@ -81,12 +86,34 @@ def test_the_newest_five_are_kept(path):
     for _ in range(7):
         with SqliteFile(path).reading() as connection:
             taken.append(backup.take(connection, path, quiet))
-    other = backup.folder_of(path) / "other.sqlite.20200101T000000Z"
-    other.touch()
+    not_its_own = [
+        backup.folder_of(path) / name
+        for name in (
+            "other.sqlite.20200101T000000Z",
+            f"{path.name}.1-before-the-upgrade-Z",
+            f"{path.name}.2.20200101T000000Z",
+        )
+    ]
+    for other in not_its_own:
+        other.touch()
+    backup.prune(path)
+    assert all(other.exists() for other in not_its_own)
     assert len(set(taken)) == 7
     assert set(backup.backups_of(path)) == {found for found in taken if found.exists()}
     assert len(backup.backups_of(path)) == 5
     assert not taken[0].exists()
+
+
+def test_a_run_that_fails_pushes_out_no_backup(path, make_runner):
+    files = {"create": CREATE, "fail": migration("1 / 0")}
+    copy_legacy("after1", path)
+    make_runner(files).up("create")
+    before = backup.backups_of(path)
+    for _ in range(7):
+        with pytest.raises(MigrationFailed):
+            make_runner(files).up()
+    assert backup.backups_of(path) == before
+    assert len(before) == 1
 
 
 def test_a_backup_has_what_is_only_in_the_log(runner, path, connect):
@@ -104,10 +131,14 @@ def test_what_a_killed_backup_left_is_removed(path):
     copy_legacy("after1", path)
     folder = backup.folder_of(path)
     folder.mkdir()
-    (folder / f"{path.name}.20200101T000000Z.partial").write_bytes(b"half")
+    half = folder / f"{path.name}.20200101T000000Z.partial"
+    half.write_bytes(b"half")
+    os.utime(half, (0, 0))
+    going_on = folder / f"{path.name}.20200101T000001Z.partial"
+    going_on.write_bytes(b"of another process")
     with SqliteFile(path).reading() as connection:
         taken = backup.take(connection, path, quiet)
-    assert list(folder.iterdir()) == [taken]
+    assert set(folder.iterdir()) == {taken, going_on}
 
 
 def test_too_little_space_is_told_before_anything_is_written(path, monkeypatch, runner):
@@ -126,7 +157,7 @@ def test_a_damaged_database_gets_no_backup_and_no_run(path, runner):
     with path.open("r+b") as file:
         file.seek(4096 * 10)
         file.write(b"\xff" * 4096 * 5)
-    with pytest.raises(BackupFailed, match="the copy is damaged"):
+    with pytest.raises(BackupFailed, match="the database is damaged: .*Page 1.*; restore a backup"):
         runner.up()
     assert list(backup.folder_of(path).iterdir()) == []
 
@@ -251,6 +282,20 @@ def test_restore_where_there_is_no_database_any_more(runner, path, connect):
     assert aside.with_name(aside.name + "-wal").read_bytes() == b"of another file"
 
 
+def test_restore_over_a_database_with_a_damaged_page(runner, path, connect):
+    copy_legacy("after3", path)
+    with SqliteFile(path).reading() as connection:
+        taken = backup.take(connection, path, quiet)
+    good = content(connect())
+    with path.open("r+b") as file:
+        file.seek(8192)
+        file.write(os.urandom(8192))
+    damaged = path.read_bytes()
+    aside = put_back(taken, path)
+    assert content(connect()) == good
+    assert aside.read_bytes() == damaged
+
+
 def test_restore_over_a_file_that_is_no_database(runner, path, connect):
     copy_legacy("after3", path)
     path.chmod(0o640)
@@ -297,7 +342,7 @@ def spoil(file: Path, kind: str) -> Path:
     ("kind", "says"),
     [
         pytest.param("truncated", "malformed|damaged", id="truncated"),
-        pytest.param("damaged", "the copy is damaged", id="damaged"),
+        pytest.param("damaged", "the database is damaged", id="damaged"),
         pytest.param("text", "file is not a database", id="text"),
         pytest.param("foreign", "none of this application's tables", id="foreign"),
         pytest.param("future", "does not list 'add_video'; update the code first", id="future"),
