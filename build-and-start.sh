@@ -35,7 +35,12 @@ case "${1:-}" in
 esac
 [ $# -le 1 ] || die "one option at a time; see --help"
 
-cd "$(dirname "${BASH_SOURCE[0]}")"
+self=${BASH_SOURCE[0]}
+while [ -L "$self" ]; do # a link may lead here from anywhere
+  cd "$(dirname "$self")"
+  self=$(readlink "$(basename "$self")")
+done
+cd "$(dirname "$self")"
 root=$PWD
 database=$root/data/meetings.sqlite
 export PORT="${PORT:-3000}"
@@ -105,6 +110,7 @@ migrate() {
 wait_until_ready() {
   local url="http://127.0.0.1:$PORT/readyz" answer=""
   for _ in $(seq 1 120); do
+    [ "$mode" != local ] || is_running || die "the server ended: $(tail -n 1 data/server.log)"
     if answer=$(ask "$url"); then
       say "ready at http://127.0.0.1:$PORT"
       return
@@ -128,13 +134,29 @@ except OSError as exc:
 CODE
 }
 
-is_running() { [ -s "$pid_file" ] && kill -0 "$(cat "$pid_file")" 2>/dev/null; }
+# By now, the number in the file may be another process's.
+is_running() {
+  [ -s "$pid_file" ] && ps -p "$(cat "$pid_file")" -o args= | grep -q -- '-m server'
+}
+
+port_is_free() {
+  "${python:-python3}" - "$PORT" <<'CODE'
+import socket, sys
+with socket.socket() as listener:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", int(sys.argv[1])))
+    except OSError:
+        sys.exit(1)
+CODE
+}
 
 start_local() {
   if is_running; then
     say "the server runs already (process $(cat "$pid_file"))"
     return
   fi
+  port_is_free || die "port $PORT is in use; stop what uses it, or set PORT to another"
   say "starting the server; its log is data/server.log"
   DB_PATH=$database nohup .venv/bin/python -m server >>data/server.log 2>&1 </dev/null &
   echo $! >"$pid_file"

@@ -42,6 +42,23 @@ def test_a_missing_python_is_told(tmp_path):
     )
 
 
+def test_down_leaves_the_process_alone_that_got_an_old_number(tmp_path):
+    (tmp_path / "data").mkdir()
+    shutil.copy(SCRIPT, tmp_path)
+    tools = tmp_path / "bin"  # and no docker
+    tools.mkdir()
+    for name in ("bash", "basename", "cat", "dirname", "env", "grep", "ps", "readlink", "rm"):
+        (tools / name).symlink_to(shutil.which(name))
+    link = tmp_path / "elsewhere"
+    link.symlink_to(tmp_path / SCRIPT.name)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        (tmp_path / "data" / "server.pid").write_text(str(other.pid))
+        done = subprocess.run([link, "--down"], capture_output=True, env={"PATH": str(tools)})
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+        assert other.poll() is None
+        other.kill()
+
+
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_shellcheck_finds_nothing():
     done = subprocess.run(["shellcheck", SCRIPT], capture_output=True, text=True)
