@@ -1,8 +1,9 @@
 """What a statement would do, told by SQLite itself before it does it.
 
 SQLite calls an authorizer for everything that a statement touches while it compiles it
-(https://www.sqlite.org/c3ref/set_authorizer.html), triggers included.  Two things are denied to a
-migration there: to end the run's transaction, and to reach a table that lives in memory only.
+(https://www.sqlite.org/c3ref/set_authorizer.html), triggers included.  Denied to a migration
+there is to end the run's transaction, to attach another file, to reach a table that lives in memory
+only, and to write the history.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from server.migrations.engine import history
 from server.migrations.engine.alter import compiling
 from server.migrations.engine.errors import InMemoryTable, MigrationError, Refused
 from server.migrations.engine.sql.names import fold
@@ -135,6 +137,12 @@ class Authorizer:
                 "that it can be undone as a whole; leave that out (executescript commits, too)"
             )
             return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_ATTACH:
+            self._refusal = Refused(
+                f"'{self._migration}' may not attach another file; it would not be undone with the "
+                "rest, and is in no backup"
+            )
+            return sqlite3.SQLITE_DENY
         table = None
         if action in WRITES and one is not None and not one.startswith("sqlite_"):
             column = two if action == sqlite3.SQLITE_UPDATE else None
@@ -147,5 +155,11 @@ class Authorizer:
                 table = name if kind == "table" else two
         if table is not None and fold(table) in self._in_memory:
             self._refusal = InMemoryTable(*self._in_memory[fold(table)])
+            return sqlite3.SQLITE_DENY
+        if table is not None and fold(table) == history.TABLE:
+            self._refusal = Refused(
+                f"'{self._migration}' may not change {history.TABLE}, which says what was applied; "
+                "use fake or down"
+            )
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK

@@ -5,6 +5,7 @@ Used on the database and on its clone alike, so that a forecast is the run itsel
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple
 from peewee import IntegrityError, OperationalError, SqliteDatabase
 
 from server.migrations.engine import history
-from server.migrations.engine.errors import MigrationError, MigrationFailed
+from server.migrations.engine.errors import MigrationError, MigrationFailed, Refused
 from server.migrations.engine.operations import GuardedMigrator
 from server.migrations.engine.record import Record, Step, summary
 from server.migrations.engine.scripts import Script
@@ -57,15 +58,18 @@ def run_script(
             watch.name((kind, name))
         try:
             with record.listening(database, watch.before):
-                function(migrator, database)
-                migrator.settle()
+                result = function(migrator, database)
+                if inspect.iscoroutine(result) or inspect.isgenerator(result):  # nothing ran
+                    result.close()
+                    raise Refused(f"{direction} of '{script.name}' has to be a plain function")
+                migrator.finish()
         except MigrationError:
             raise
         except OperationalError as exc:
             if str(exc) == "interrupted":  # a signal came while SQLite was at work
                 raise KeyboardInterrupt from exc
             raise _failed(script, direction, record, exc) from exc
-        except Exception as exc:
+        except (Exception, SystemExit) as exc:
             raise _failed(script, direction, record, exc) from exc
     record.claim_raw()
     record.made |= watch.new_columns()
@@ -83,7 +87,7 @@ def _let_signals_in() -> int:
     return 0
 
 
-def _failed(script: Script, direction: str, record: Record, exc: Exception) -> MigrationFailed:
+def _failed(script: Script, direction: str, record: Record, exc: BaseException) -> MigrationFailed:
     import traceback
 
     lines = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from peewee import CharField, Model
 
+from server.migrations.engine import introspection
 from server.migrations.engine.errors import InMemoryTable, MigrationFailed, Refused
 from tests import apsw_driver
 from tests.conftest import migration
@@ -340,6 +341,52 @@ def test_a_second_verb_sees_what_the_first_will_do(database, apply):
     )
     assert [step[2] for step in steps[:2]] == ["not null", "nullable"]
     database.execute("INSERT INTO child (score) VALUES (NULL)")
+
+
+@pytest.mark.parametrize("parent", ["child", "parent"])
+def test_a_foreign_key_takes_the_place_of_another(database, apply, parent):
+    database.execute("DELETE FROM child WHERE id > 1")
+    apply(
+        "migrator.migrate(migrator.drop_foreign_key_constraint('child', 'parent_id'),"
+        f" migrator.add_foreign_key_constraint('child', 'parent_id', '{parent}', 'id', 'SET NULL'))"
+    )
+    keys = {key.columns: key for key in introspection.foreign_keys(database.execute, "child")}
+    assert keys[("parent_id",)][1:] == (parent, ("id",), "SET NULL", "NO ACTION")
+
+
+def test_a_foreign_key_with_other_actions_is_no_reason_to_skip(database, apply):
+    verb = "add_foreign_key_constraint('child', 'parent_id', 'parent', 'id', 'SET NULL')"
+    with pytest.raises(
+        Refused, match="already refers to 'parent' on delete CASCADE on update NO A"
+    ):
+        apply(f"migrator.migrate(migrator.{verb})")
+
+
+def test_a_column_takes_the_place_of_another(database, apply):
+    apply(
+        "migrator.migrate(migrator.drop_column('child', 'boss'),"
+        " migrator.add_column('child', 'boss', TextField(null=True)))"
+    )
+    found = introspection.column(database.execute, "child", "boss")
+    assert found.type == "TEXT"
+    assert database.execute("SELECT count(*) FROM child").fetchone() == (2,)
+
+
+@pytest.mark.parametrize(
+    ("verb", "noted"),
+    [
+        ("drop_not_null('child', 'gone')", "child.gone"),
+        ("drop_column_default('child', 'gone')", "child.gone"),
+        ("drop_foreign_key_constraint('child', 'gone')", "child.gone"),
+    ],
+)
+def test_what_is_of_a_column_that_is_gone_is_gone(database, apply, verb, noted):
+    assert apply(f"migrator.migrate(migrator.{verb})") == [("skip", noted, "not there")]
+
+
+def test_a_verb_that_is_not_run_is_told(database, apply):
+    with pytest.raises(Refused, match=r"drop_table\(…\) was called, and not run; hand it to"):
+        apply("migrator.drop_table('log')")
 
 
 def test_playhouses_own_migrate_function_works_too(database, apply):

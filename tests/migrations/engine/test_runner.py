@@ -150,6 +150,21 @@ def test_an_exception_in_python_names_the_line_and_the_statement_before(make_run
 
 
 @pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("def up(migrator, db):\n    raise SystemExit(0)", MigrationFailed, "SystemExit: 0"),
+        ("async def up(migrator, db):\n    1 / 0", Refused, "'a' has to be a plain function"),
+        ("def up(migrator, db):\n    yield 1", Refused, "'a' has to be a plain function"),
+    ],
+)
+def test_what_only_looks_like_a_migration_is_not_applied(make_runner, text, error, says):
+    runner = make_runner({"a": text})
+    with pytest.raises(error, match=says):
+        runner.up()
+    assert runner.state().entries == ()
+
+
+@pytest.mark.parametrize(
     ("verb", "says"),
     [
         ("add_index('tags', ('name',), unique=True)", "UNIQUE constraint failed: tags.name"),

@@ -168,6 +168,23 @@ def test_a_migration_can_not_end_the_transaction(database, make_runner, body):
     assert schema_of(database) == schema
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("db.execute_sql('DELETE FROM Schema_History')", "may not change schema_history"),
+        ("db.execute_sql('DROP TABLE schema_history')", "may not change schema_history"),
+        ("db.execute_sql(\"ATTACH '{}' AS other\")", "may not attach another file"),
+    ],
+)
+def test_the_history_and_other_files_are_out_of_reach(database, make_runner, tmp_path, body, says):
+    schema = schema_of(database)
+    other = tmp_path / "other.sqlite"
+    with pytest.raises(Refused, match=says):
+        make_runner({"a": migration(ADD + body.format(other))}).up()
+    assert schema_of(database) == schema
+    assert not other.exists()
+
+
 def test_an_untouched_table_is_not_counted(database):
     """However large it is: only what is written is looked at, and only before the first time."""
     sent = []

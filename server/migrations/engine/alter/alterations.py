@@ -44,6 +44,8 @@ class Alterations(Redefinitions):
 
     @operation
     def drop_not_null(self, table: str, column: str, legacy: bool = False) -> None:
+        if self.lacks(table, column):
+            return None
         stored, subject = self.existing_column(table, column)
         definition = self.definition(stored)
         if not definition.column(column).constraint("NOT"):
@@ -81,6 +83,8 @@ class Alterations(Redefinitions):
 
     @operation
     def drop_column_default(self, table: str, column: str) -> None:
+        if self.lacks(table, column):
+            return None
         stored, subject = self.existing_column(table, column)
         if not self.definition(stored).column(column).constraint("DEFAULT"):
             return self.record.skip(subject, "has no default")
@@ -173,11 +177,19 @@ class Alterations(Redefinitions):
         rel_schema: str | None = None,
     ) -> None:
         stored, subject = self.existing_column(table, column_name)
-        for key in introspection.foreign_keys(self.read, stored.name):
-            if [fold(c) for c in key.columns] == [fold(column_name)]:
-                if fold(key.parent) == fold(rel):
+        if _foreign_key(self.definition(stored), column_name):
+            for key in introspection.foreign_keys(self.read, stored.name):
+                if [fold(c) for c in key.columns] != [fold(column_name)]:
+                    continue
+                actions = (on_delete or "NO ACTION", on_update or "NO ACTION")
+                same = fold(key.parent) == fold(rel)
+                if same and (key.on_delete, key.on_update) == tuple(map(str.upper, actions)):
                     return self.record.skip(subject, f"already refers to {key.parent}")
-                raise Refused(f"{subject} already refers to '{key.parent}'; drop that key first")
+                raise Refused(
+                    f"{subject} already refers to '{key.parent}' on delete {key.on_delete} on "
+                    f"update {key.on_update}; drop that key first"
+                )
+            return self.record.skip(subject, "already refers to that")
         dangling = self.read(
             f"SELECT count(*) FROM {quote(stored.name)} AS child WHERE {quote(column_name)} IS NOT "
             f"NULL AND NOT EXISTS (SELECT 1 FROM {quote(rel)} AS parent WHERE "
@@ -199,6 +211,8 @@ class Alterations(Redefinitions):
 
     @operation
     def drop_foreign_key_constraint(self, table: str, column_name: str) -> None:
+        if self.lacks(table, column_name):
+            return None
         stored, subject = self.existing_column(table, column_name)
         if not _foreign_key(self.definition(stored), column_name):
             return self.record.skip(subject, "has no foreign key")

@@ -46,6 +46,7 @@ class Columns(Alterations):
         The Python default of a NOT NULL field becomes the column's default, so that the rows that
         are there have a value; a callable is called once for them.
         """
+        self._settle_about(table, column_name)
         stored = self.existing(table)
         subject = f"{stored.name}.{column_name}"
         if self.has_column(stored.name, column_name) or self.is_pending(stored.name, column_name):
@@ -83,6 +84,7 @@ class Columns(Alterations):
     ) -> None:
         """Drop the column with the indexes and constraints that are about it alone."""
         self.watch.refuse_in_memory(table)
+        self._settle_about(table, column_name)
         if not self.has_column(table, column_name):
             return self.record.skip(f"{table}.{column_name}", "not there")
         stored = self.existing(table)
@@ -177,6 +179,12 @@ class Columns(Alterations):
         self.watch.name(
             *((o.kind, o.name) for o in introspection.objects(self.read) if mentions(o.sql, name))
         )
+
+    def _settle_about(self, table: str, column: str) -> None:
+        """Do a rebuild first that adds the column or drops it: what comes now counts on it."""
+        is_pending = self.is_pending(table, column)
+        if self.is_pending(table) and is_pending != self.has_column(table, column):
+            self.settle()
 
     def _column_definition(self, field: Field) -> str:
         context = self.make_context()

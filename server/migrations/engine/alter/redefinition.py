@@ -5,6 +5,7 @@ Several changes of one table in one ``migrator.migrate(…)`` are one rebuild.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -26,9 +27,26 @@ Verb = TypeVar("Verb", bound=Callable[..., Any])
 Edit = Callable[[CreateTable], CreateTable]
 
 
+class Operation(playhouse.Operation):  # type: ignore[misc]
+    """A verb that was called, as in playhouse: ``migrate()`` runs it."""
+
+    has_run = False
+
+    def run(self) -> None:
+        self.has_run = True
+        super().run()
+
+
 def operation(verb: Verb) -> Verb:
-    """playhouse's: calling the verb describes an operation, which ``migrate()`` runs."""
-    return playhouse.operation(verb)  # type: ignore[no-any-return]
+    """As playhouse's: calling the verb describes an operation."""
+
+    @functools.wraps(verb)
+    def describe(migrator: Redefinitions, *arguments: Any, **options: Any) -> Operation:
+        described = Operation(migrator, verb, *arguments, **options)
+        migrator.described.append(described)
+        return described
+
+    return describe  # type: ignore[return-value]
 
 
 class Redefinition:
@@ -47,12 +65,23 @@ class Redefinitions(playhouse.SqliteMigrator):  # type: ignore[misc]
         self.record, self.watch = record, watch
         self.read = database.connection().execute
         self._pending: dict[str, Redefinition] = {}
+        self.described: list[Operation] = []
 
     def migrate(self, *operations: Any) -> None:
         """Run the operations in order."""
         for item in operations:
             item.run()
         self.settle()
+
+    def finish(self) -> None:
+        """At the end of a migration.  Raises Refused when a verb was called, and never run."""
+        self.settle()
+        for described in self.described:
+            if not described.has_run:
+                raise Refused(
+                    f"{described.fn.__name__}(…) was called, and not run; hand it to "
+                    "migrator.migrate(…)"
+                )
 
     def execute_sql(self, sql: str | None, params: Any = None) -> Any:
         return self.database.execute_sql(sql, params)
@@ -73,6 +102,14 @@ class Redefinitions(playhouse.SqliteMigrator):  # type: ignore[misc]
         except KeyError:
             raise Refused(f"table '{stored.name}' has no column '{column}'") from None
         return stored, f"{stored.name}.{name}"
+
+    def lacks(self, table: str, column: str) -> bool:
+        """Whether there is no such column, and so nothing of it to drop: a noted skip."""
+        stored = self.existing(table)
+        if any(fold(c.name) == fold(column) for c in self.definition(stored).columns):
+            return False
+        self.record.skip(f"{stored.name}.{column}", "not there")
+        return True
 
     def definition(self, stored: SchemaObject) -> CreateTable:
         """What the table's definition is, or will be after its rebuild."""
