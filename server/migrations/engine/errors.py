@@ -3,6 +3,7 @@
 MigrationError
 ├── UnknownMigration      a name that is not listed
 ├── UnusableMigration     a file that can't be loaded, or has no up() or down()
+├── UnusableName          a name that a new migration can't have
 ├── InconsistentHistory   files, list and history contradict each other
 │   ├── MissingMigration      listed, and there is no such file
 │   ├── ChangedMigration      edited after it was applied
@@ -40,6 +41,12 @@ class UnusableMigration(MigrationError):
     def __init__(self, name: str, why: str) -> None:
         self.name, self.why = name, why
         super().__init__(f"'{name}' can't be run: {why}")
+
+
+class UnusableName(MigrationError):
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"no new migration can be named '{name}': {why}")
 
 
 class InconsistentHistory(MigrationError):

@@ -6,23 +6,25 @@ Only the list is touched: comments, quotes and line ends of the file stay as the
 from __future__ import annotations
 
 import ast
+import io
 import keyword
+import re
 from collections.abc import Collection
 from pathlib import Path
 
-from server.migrations.engine.errors import UnusableMigration
+from server.migrations.engine.errors import UnusableMigration, UnusableName
 
 LIST = "MIGRATIONS"
 
 
 def check_name(name: str, directory: Path, taken: Collection[str]) -> None:
-    """Raise UnusableMigration when no new migration can have this name."""
-    if not name.isidentifier() or keyword.iskeyword(name) or name != name.lower():
-        raise UnusableMigration(name, "a name is verb_object, of lower-case letters, digits and _")
+    """Raise UnusableName when no new migration can have this name."""
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", name) or keyword.iskeyword(name):
+        raise UnusableName(name, "a name is verb_object, of lower-case letters, digits and _")
     if name in taken:
-        raise UnusableMigration(name, "there is a migration of that name, listed or excluded")
+        raise UnusableName(name, "there is a migration of that name, listed or excluded")
     if (directory / f"{name}.py").exists() or (directory / name).exists():
-        raise UnusableMigration(name, f"'{directory / name}.py' exists already")
+        raise UnusableName(name, f"'{directory / name}.py' exists already")
 
 
 def names_in(path: Path) -> list[str]:
@@ -30,8 +32,7 @@ def names_in(path: Path) -> list[str]:
 
     Raises UnusableMigration when there is no list of names to be found.
     """
-    found = _find(path.read_text(), path.name)
-    return [str(item.value) for item in found.elts if isinstance(item, ast.Constant)]
+    return _names(_find(path.read_text(), path.name))
 
 
 def with_name(source: str, name: str) -> str:
@@ -39,7 +40,15 @@ def with_name(source: str, name: str) -> str:
 
     Raises UnusableMigration when there is no list of names to be found.
     """
-    return _inserted(source, _find(source, name), name)
+    found = _find(source, name)
+    changed = _inserted(source, found, name)
+    if _names(_find(changed, name)) != [*_names(found), name]:
+        raise UnusableMigration(name, f"{LIST} is written in a way that is not understood")
+    return changed
+
+
+def _names(found: ast.List) -> list[str]:
+    return [str(item.value) for item in found.elts if isinstance(item, ast.Constant)]
 
 
 def _find(source: str, name: str) -> ast.List:
@@ -62,27 +71,32 @@ def _inserted(source: str, found: ast.List, name: str) -> str:
     if not found.elts:
         return f'{source[:end]}"{name}"{source[end:]}'
     last = found.elts[-1]
-    after = offsets.at(last.end_lineno, last.end_col_offset)
     start = offsets.at(last.lineno, last.col_offset)
+    after = offsets.at(last.end_lineno, last.end_col_offset)
+    for found_mark in PUNCTUATION.finditer(source, after, end):
+        after = found_mark.end() if found_mark.group() == ")" else after
     mark = source[start] if source[start] in "'\"" else '"'
     item = f"{mark}{name}{mark}"
-    comma = source.find(",", after, end)
-    has_comma = comma >= 0 and not source[after:comma].strip()
-    if last.lineno == found.end_lineno:  # all in one line
-        return f"{source[:after]}, {item}{source[after:]}"
-    line_end = source.index("\n", after)
-    ending = "\r\n" if source[line_end - 1] == "\r" else "\n"
     indent = source[source.rfind("\n", 0, start) + 1 : start]
-    rest = source[after : line_end + 1]
-    kept = rest if has_comma else f",{rest}"
-    return f"{source[:after]}{kept}{indent}{item},{ending}{source[line_end + 1 :]}"
+    rest_of_line = OWN_LINE.match(source, after, end)
+    if indent.strip() or rest_of_line is None or "," in source[rest_of_line.end() : end]:
+        return f"{source[:after]}, {item}{source[after:]}"  # not one name a line
+    rest = rest_of_line.group()
+    kept = rest if rest_of_line["comma"] else f",{rest}"
+    return (
+        f"{source[:after]}{kept}{indent}{item},{rest_of_line['end']}{source[rest_of_line.end() :]}"
+    )
+
+
+PUNCTUATION = re.compile(r"#[^\n]*|[,)]")
+OWN_LINE = re.compile(r"[ \t]*(?P<comma>,?)[ \t]*(#[^\r\n]*)?(?P<end>\r?\n)")
 
 
 class _Offsets:
     """Where in the text a line and a column (of UTF-8 bytes, as ast counts) are."""
 
     def __init__(self, source: str) -> None:
-        self._lines = source.splitlines(keepends=True)
+        self._lines = list(io.StringIO(source, newline=""))  # as Python's own lines end
 
     def at(self, line: int | None, column: int | None) -> int:
         assert line is not None and column is not None

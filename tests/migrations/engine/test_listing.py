@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.migrations.engine.errors import UnusableMigration
+from server.migrations.engine.errors import UnusableMigration, UnusableName
 from server.migrations.engine.listing import check_name, with_name
 
 
@@ -34,6 +34,26 @@ from server.migrations.engine.listing import check_name, with_name
             'MIGRATIONS = [\n    "a",\n    "new",\n    # the end\n]\n',
             id="a comment after the last",
         ),
+        pytest.param(
+            'MIGRATIONS = [\n    "a", "b",\n    "c", "d",\n]\n',
+            'MIGRATIONS = [\n    "a", "b",\n    "c", "d", "new",\n]\n',
+            id="two a line",
+        ),
+        pytest.param(
+            'MIGRATIONS = [\n    "a"  # ,)\n    ,\n]\n',
+            'MIGRATIONS = [\n    "a", "new"  # ,)\n    ,\n]\n',
+            id="a comma on its own",
+        ),
+        pytest.param(
+            'MIGRATIONS = [\n    ("a"),\n]\n',
+            'MIGRATIONS = [\n    ("a"), "new",\n]\n',
+            id="parentheses",
+        ),
+        pytest.param(
+            '# \x0c \u2028 \x85\nMIGRATIONS = [\n    "a",\n]\n',
+            '# \x0c \u2028 \x85\nMIGRATIONS = [\n    "a",\n    "new",\n]\n',
+            id="what Python takes for no line end",
+        ),
     ],
 )
 def test_a_name_is_added_and_nothing_else_changes(before, after):
@@ -48,9 +68,11 @@ def test_a_file_without_a_list_is_refused(text):
         with_name(text, "new")
 
 
-@pytest.mark.parametrize("name", ["", "1st", "add-x", "add x", "class", "Add_x", "ä.b", "../x"])
+@pytest.mark.parametrize(
+    "name", ["", "1st", "add-x", "add x", "class", "Add_x", "ä", "../x", "x" * 101]
+)
 def test_what_is_no_name_is_refused(tmp_path, name):
-    with pytest.raises(UnusableMigration):
+    with pytest.raises(UnusableName, match="no new migration can be named"):
         check_name(name, tmp_path, set())
 
 
@@ -58,6 +80,6 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
     (tmp_path / "there.py").touch()
     (tmp_path / "folder").mkdir()
     for name in ("there", "folder", "listed"):
-        with pytest.raises(UnusableMigration, match="exists already|of that name"):
+        with pytest.raises(UnusableName, match="exists already|of that name"):
             check_name(name, tmp_path, {"listed"})
     check_name("free", tmp_path, {"listed"})

@@ -19,7 +19,7 @@ from server.migrations.engine.runner import Runner
 def create(project: Project, name: str, text: str | None = None) -> Path:
     """Write the file, from the template where no text is given, and add the name to the list.
 
-    Raises UnusableMigration when the name is taken or unusable, or there is no list.
+    Raises UnusableName, and UnusableMigration when there is no list.
     """
     listing.check_name(name, project.directory, {*project.listed, *project.excluded})
     if project.listing is None:
