@@ -57,6 +57,7 @@ ORDER = [
     "develop.renames",
     "develop.autowrite",
     "develop.authoring",
+    "develop.changes",
     "develop.sample",
     "develop.lint",
     "develop.verify",

@@ -71,6 +71,9 @@ def _compare_table(declared: TableShape, live: TableShape) -> Iterable[Differenc
     if (wanted_key := _key(declared)) != (key := _key(live)):
         sentence = f"is ({', '.join(key)}), and should be ({', '.join(wanted_key)})"
         yield _difference(BREAKS, live, "primary key", "", sentence, wanted_key, key)
+    elif declared.is_numbered and not (live.is_numbered or live.without_rowid):
+        sentence = "is no alias of the rowid, so that SQLite does not number it"
+        yield _difference(BREAKS, live, "primary key", "", sentence, wanted_key, key)
     for option in ("autoincrement", "strict", "without_rowid"):
         wanted_option, found_option = getattr(declared, option), getattr(live, option)
         if wanted_option != found_option:
@@ -124,8 +127,9 @@ def _compare_column(
         else:
             yield differs(DIFFERS, "nullability", "may be NULL, and should be NOT NULL")
     if not _same_default(declared, wanted, found):
-        was, should = found.default or "no default", wanted.default or "none"
-        yield differs(DIFFERS, "default", f"has default {was}, and should have {should}")
+        was = f"default {found.default}" if found.default is not None else "no default"
+        should = wanted.default if wanted.default is not None else "none"
+        yield differs(DIFFERS, "default", f"has {was}, and should have {should}")
     name = fold(wanted.name)
     collations = [schema.collations.get(name, "binary") for schema in (declared, live)]
     if collations[0] != collations[1]:
@@ -133,9 +137,12 @@ def _compare_column(
         yield differs(DIFFERS, "collation", sentence)
     expressions = [schema.expressions.get(name) for schema in (declared, live)]
     if (wanted.generated, expressions[0]) != (found.generated, expressions[1]):
-        was = f"is generated as ({expressions[1]})" if expressions[1] else "is not generated"
-        should = f"should be as ({expressions[0]})" if expressions[0] else "should not be"
-        yield differs(DIFFERS, "generated", f"{was}, and {should}")
+        was = should = "not generated"
+        if expressions[1]:
+            was = f"generated as ({expressions[1]}), {found.generated.lower()}"
+        if expressions[0]:
+            should = f"generated as ({expressions[0]}), {wanted.generated.lower()}"
+        yield differs(DIFFERS, "generated", f"is {was}, and should be {should}")
 
 
 def _difference(

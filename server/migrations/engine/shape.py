@@ -53,6 +53,7 @@ class TableShape:
     indexes: tuple[IndexShape, ...]
     foreign_keys: tuple[ForeignKey, ...]
     checks: Mapping[str, CheckShape]
+    is_numbered: bool  # by SQLite: the key is an alias of the rowid
     autoincrement: bool
     strict: bool
     without_rowid: bool
@@ -109,11 +110,19 @@ def table_shape(execute: Execute, name: str, sql: str) -> TableShape:
         _indexes(execute, name),
         introspection.foreign_keys(execute, name),
         dict(_check(sql, c) for c in text.all_constraints if c.kind == "CHECK"),
+        _is_numbered(execute, name),
         text.autoincrement,
         text.strict,
         text.without_rowid,
         {},
     )
+
+
+def _is_numbered(execute: Execute, table: str) -> bool:
+    """Only a key that is the rowid itself has no index of its own; ``INT`` or ``DESC`` has one,
+    https://www.sqlite.org/lang_createtable.html#rowid."""
+    has_key = any(c.primary_key for c in introspection.columns(execute, table))
+    return has_key and all(i.origin != "pk" for i in introspection.indexes(execute, table))
 
 
 def _check(sql: str, constraint: Constraint) -> tuple[str, CheckShape]:

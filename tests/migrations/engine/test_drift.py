@@ -192,8 +192,8 @@ ANIMALS = "table 'animals': "
             [
                 (
                     "differs",
-                    ANIMALS + "column 'shout' is generated as (lower ( kind )), and should be as "
-                    "(upper ( kind ))",
+                    ANIMALS + "column 'shout' is generated as (lower ( kind )), stored, and "
+                    "should be generated as (upper ( kind )), stored",
                 )
             ],
             id="generated expression",
@@ -203,8 +203,8 @@ ANIMALS = "table 'animals': "
             [
                 (
                     "differs",
-                    ANIMALS + "column 'shout' is generated as (upper ( kind )), and should be as "
-                    "(upper ( kind ))",
+                    ANIMALS + "column 'shout' is generated as (upper ( kind )), virtual, and "
+                    "should be generated as (upper ( kind )), stored",
                 )
             ],
             id="generated and stored",
@@ -269,6 +269,21 @@ ANIMALS = "table 'animals': "
             edit("stricts", "STRICT, WITHOUT", "WITHOUT"),
             [("differs", "table 'stricts': STRICT is missing")],
             id="STRICT",
+        ),
+        pytest.param(
+            [
+                "DROP TABLE owners",
+                "CREATE TABLE owners (id INT NOT NULL PRIMARY KEY, name TEXT NOT NULL COLLATE NOCASE)",
+            ],
+            [
+                (
+                    "breaks",
+                    "table 'owners': primary key is no alias of the rowid, so that SQLite does not "
+                    "number it",
+                ),
+                ("differs", "table 'owners': AUTOINCREMENT is missing"),
+            ],
+            id="a key that SQLite does not number",
         ),
         pytest.param(
             ["DROP TABLE stricts", "CREATE TABLE stricts (id TEXT NOT NULL PRIMARY KEY) STRICT"],

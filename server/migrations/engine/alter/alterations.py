@@ -139,17 +139,21 @@ class Alterations(Redefinitions):
         name = f"uniq_{'_'.join(column_names)}"
         wanted = {fold(column) for column in column_names}
         definition = self.definition(stored)
-        for constraint in definition.constraints:
-            if constraint.kind == "UNIQUE" and definition.subjects(constraint) == wanted:
-                return self.record.skip(f"{stored.name}.{name}", "already there")
+        single = definition.column(column_names[0]) if len(wanted) == 1 else None
+        if (single and single.constraint("UNIQUE")) or any(
+            constraint.kind == "UNIQUE" and definition.subjects(constraint) == wanted
+            for constraint in definition.constraints
+        ):
+            return self.record.skip(f"{stored.name}.{name}", "already there")
         columns = ", ".join(map(quote, column_names))
         self._add_constraint(stored, f"CONSTRAINT {quote(name)} UNIQUE ({columns})", name)
         return None
 
     @operation
     def drop_constraint(self, table: str, name: str) -> None:
+        """By its name; a UNIQUE without one goes by what ``add_unique`` calls it, uniq_a_b."""
         stored = self.existing(table)
-        found = self.definition(stored).named_constraint(name)
+        found = _constraint(self.definition(stored), name)
         if found is None:
             return self.record.skip(f"{stored.name}.{name}", "not there")
         if self._is_native(stored) and found.kind == "CHECK":
@@ -158,7 +162,7 @@ class Alterations(Redefinitions):
             return None
 
         def without(table_now: CreateTable) -> CreateTable:
-            found = table_now.named_constraint(name)
+            found = _constraint(table_now, name)
             return edits.without_constraint(table_now, found) if found else table_now
 
         self.edit(stored, without, "drop", f"{stored.name}.{name}")
@@ -256,6 +260,18 @@ def _default_sql(default: Any) -> str:
     if isinstance(default, str) and default.endswith((")", "'")):
         return default if default[0] in "'(" else f"({default})"
     return literal(default)
+
+
+def _constraint(definition: CreateTable, name: str) -> Constraint | None:
+    uniques = {
+        fold(f"uniq_{column.name}"): constraint
+        for column in definition.columns
+        if (constraint := column.constraint("UNIQUE"))
+    }
+    for constraint in definition.constraints:
+        if constraint.kind == "UNIQUE":
+            uniques[fold(f"uniq_{'_'.join(constraint.columns)}")] = constraint
+    return definition.named_constraint(name) or uniques.get(fold(name))
 
 
 def _foreign_key(definition: CreateTable, column: str) -> Constraint | None:

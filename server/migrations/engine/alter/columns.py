@@ -59,9 +59,9 @@ class Columns(Alterations):
                 if self.read(f"SELECT 1 FROM {quote(stored.name)} LIMIT 1").fetchone():
                     raise Refused(f"{subject} is not null but has no default; give the field one")
             elif callable(field.default):
-                value = literal(field.db_value(field.default()))
+                value = _stored(field, field.default())
             else:
-                default = SQL(f"DEFAULT {literal(field.db_value(field.default))}")
+                default = SQL(f"DEFAULT {_stored(field, field.default)}")
                 field.constraints = [*(field.constraints or []), default]
         definition = self._column_definition(field)
         self.record.made.add(f"column {subject}")
@@ -157,8 +157,8 @@ class Columns(Alterations):
     def apply_default(self, table: str, column_name: str, field: Field) -> Any:
         """Give the field's default to the rows that have no value yet."""
         default = field.default() if callable(field.default) else field.default
-        value = literal(field.db_value(default))
-        return self.fill(table, column_name, value, where=f"{quote(column_name)} IS NULL")
+        empty = f"{quote(column_name)} IS NULL"
+        return self.fill(table, column_name, _stored(field, default), where=empty)
 
     # What the verbs share.
 
@@ -233,6 +233,11 @@ def declared_default(field: Field) -> str | None:
         if isinstance(text, str) and text.strip().upper().startswith("DEFAULT"):
             return text.strip()[len("DEFAULT") :].strip()
     return None
+
+
+def _stored(field: Field, value: Any) -> str:
+    """As SQL.  A BlobField knows how to store bytes only once it has a model."""
+    return literal(value if isinstance(value, bytes) else field.db_value(value))
 
 
 def _is_native(definition: str) -> bool:

@@ -95,6 +95,7 @@ class _Writer:
         self.differences = differences
         self.classes: list[str] = []
         self._stubs: set[str] = set()
+        self._names: list[str] = []
         self._new_keys: set[tuple[str, tuple[str, ...]]] = set()
 
     def operations(self) -> Iterator[Operation]:
@@ -146,7 +147,7 @@ class _Writer:
                 yield Operation(ADD, [add], drop)
             else:
                 call = field_call(field)
-                call = call._replace(arguments=["null=True", *call.arguments])
+                call = call._replace(arguments=[*call.arguments, "null=True"])
                 add = verb("add_column", d.table, d.subject, call)
                 yield Operation(ADD, [add], drop)
                 doubt = f"which {d.subject} shall the rows get that are there already?"
@@ -191,13 +192,28 @@ class _Writer:
         yield Operation(ALTER, [set_default(d, d.wanted)], [set_default(d, d.found)])
 
     def _index(self, d: Difference) -> Iterator[Operation]:
-        if d.wanted is not None:
-            yield from self._new_index(d.table, d.wanted)
-        elif d.found.sql is None:
-            yield Operation(ALTER, decide_up=f"{d.sentence}; drop_constraint needs its name")
+        index: IndexShape = d.wanted or d.found
+        if index.sql is None:
+            yield from self._unique(d, index)
+        elif d.wanted is not None:
+            yield from self._new_index(d.table, index)
         else:
             drop = verb("drop_index", d.table, d.found.name)
             yield Operation(DROP_INDEX, [drop], [add_index(d.table, d.found)])
+
+    def _unique(self, d: Difference, index: IndexShape) -> Iterator[Operation]:
+        """A constraint; with a new column it comes, with one that is dropped it goes."""
+        changed = {(c.table, fold(c.subject)) for c in self.differences if c.kind == "column"}
+        if not all(re.fullmatch(r"\w+", part) for part in index.parts):
+            yield Operation(ALTER, decide_up=f"{d.sentence}; there is no verb for it")
+            return
+        add = verb("add_unique", d.table, *index.parts)
+        drop = verb("drop_constraint", d.table, f"uniq_{'_'.join(index.parts)}")
+        is_whole = not all((d.table, part) in changed for part in index.parts)
+        if d.wanted is not None:
+            yield from [Operation(CONSTRAIN, [add], [drop])] if is_whole else []
+        else:
+            yield Operation(DROP_INDEX, [drop] if is_whole else [], [add])
 
     def _new_index(self, table: str, index: IndexShape) -> Iterator[Operation]:
         if index.sql is not None:  # a constraint's own comes with the constraint
@@ -227,13 +243,18 @@ class _Writer:
             yield Operation(ALTER, decide_up=f"{d.sentence}; drop_constraint needs its name")
             return
         words = re.findall("[a-z0-9]+", fold(check.text))[:4]
-        name = check.name or f"check_{d.table}_{'_'.join(words)}"
+        name = check.name or self._free_name(f"check_{d.table}_{'_'.join(words)}")
         add = verb("add_constraint", d.table, name, Call("Check", [string(check.text)]))
         drop = verb("drop_constraint", d.table, name)
         if d.wanted is None:
             yield Operation(ALTER, [drop], [add])
         else:
             yield Operation(CONSTRAIN, [add], [drop])
+
+    def _free_name(self, name: str) -> str:
+        number = self._names.count(name)
+        self._names.append(name)
+        return f"{name}_{number + 1}" if number else name
 
     def _field(self, d: Difference) -> Any:
         model = self.models[fold(d.table)]

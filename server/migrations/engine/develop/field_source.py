@@ -93,6 +93,8 @@ def field_call(field: Field, *, named: bool = False, default: str | None = None)
         arguments.append('"self"' if is_self else field.rel_model.__name__)
         if not named:
             arguments.append(f"field={field.rel_model.__name__}.{field.rel_field.name}")
+        elif not field.rel_field.primary_key:
+            arguments.append(f"field={source.string(field.rel_field.name)}")
         for action in ("on_delete", "on_update"):
             if value := getattr(field, action):
                 arguments.append(f"{action}={source.string(value)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections.abc import Collection, Iterator
 
@@ -26,9 +27,12 @@ def lint(name: str, source: str, in_memory: Collection[str]) -> list[Finding]:
     except SyntaxError:
         return []  # loading it will say so
     found = list(_structure(tree))
-    for number, line in enumerate(source.splitlines(), start=1):
-        if line.strip().startswith(DECIDE):
-            found.append(_problem(number, f"not decided: {line.strip().removeprefix(DECIDE)}"))
+    lines = [line.strip() for line in source.splitlines()]
+    for number, line in enumerate(lines, start=1):
+        if line.startswith(DECIDE):
+            more = itertools.takewhile(lambda text: text.startswith("# "), lines[number:])
+            doubt = " ".join([line.removeprefix(DECIDE), *(text[2:] for text in more)])
+            found.append(_problem(number, f"not decided: {doubt}"))
     memory = {fold(table) for table in in_memory}
     for node in ast.walk(tree):
         found += _imports(node)

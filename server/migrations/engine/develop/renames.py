@@ -38,14 +38,18 @@ def renames(made: sqlite3.Connection, declared: shape.Schema, ask: Ask) -> Itera
     looks different any more."""
     found = drift.compare(declared, shape.live_schema(made.execute))
     gone = [d for d in found if d.kind in ("table", "column") and d.found is not None]
-    for new in (d for d in found if d.kind in ("table", "column") and d.wanted is not None):
-        for old in gone:
-            if new.kind == old.kind and _is_alike(new, old):
+    come = [d for d in found if d.kind in ("table", "column") and d.wanted is not None]
+    for is_likely in (_is_alike, _is_of_the_same_table):
+        for new in list(come):
+            for old in gone:
+                if new.kind != old.kind or not is_likely(new, old):
+                    continue
                 old_name, new_name = old.subject, new.subject
                 where = "table" if new.kind == "table" else f"{new.table}:"
                 answer = ask(f"{where} was '{old_name}' renamed to '{new_name}'")
                 if answer is not False:
                     gone.remove(old)
+                    come.remove(new)
                     yield _rename(made, new, old, sure=bool(answer))
                     break
 
@@ -56,6 +60,12 @@ def _is_alike(new: Difference, old: Difference) -> bool:
         return wanted == found
     same_type = drift.affinity(new.wanted.type) == drift.affinity(old.found.type)
     return new.table == old.table and same_type and new.wanted.nullable == old.found.nullable
+
+
+def _is_of_the_same_table(new: Difference, old: Difference) -> bool:
+    """Renamed and changed at once: better asked than that a column's values are dropped."""
+    is_generated = old.kind == "column" and (new.wanted.generated or old.found.generated)
+    return new.kind == "column" and new.table == old.table and not is_generated
 
 
 def _rename(made: sqlite3.Connection, new: Difference, old: Difference, sure: bool) -> Operation:

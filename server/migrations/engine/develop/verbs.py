@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ from server.migrations.engine.develop.field_source import field_call
 from server.migrations.engine.develop.source import Call, string
 from server.migrations.engine.drift import Difference
 from server.migrations.engine.shape import IndexShape
+from server.migrations.engine.sql.tokens import tokens
 
 NEUTRAL = {"INTEGER": "0", "REAL": "0", "NUMERIC": "0", "BLOB": 'b""'}
 
@@ -22,7 +24,7 @@ def verb(name: str, *arguments: str | Call) -> Call:
 def filled(d: Difference, field: Any) -> list[Call]:
     """Give the rows without a value one, and refuse such rows from then on."""
     value = python_default(field) or NEUTRAL.get(drift.affinity(d.wanted.type), '""')
-    call = bare(field_call(field))
+    call = bare(field_call(getattr(field, "rel_field", field)))
     call = call._replace(arguments=[*call.arguments, f"default={value}"])
     fill = verb("apply_default", d.table, d.subject, call)
     return [fill, verb("add_not_null", d.table, d.subject)]
@@ -41,6 +43,10 @@ def python_default(field: Any) -> str | None:
     value = field.db_value(field.default)
     if isinstance(value, str):
         return string(value)
+    if isinstance(value, (bytearray, memoryview)):  # of a BlobField
+        value = bytes(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{value}")'
     return repr(value) if isinstance(value, (bool, int, float, bytes)) else None
 
 
@@ -66,7 +72,12 @@ def bare(call: Call) -> Call:
 
 
 def run_sql(text: str) -> Call:
-    return Call("migrator.sql", [string(" ".join(text.split()))])
+    """In one line, with strings as they are and without comments."""
+    parts, end = [], 0
+    for token in tokens(text):
+        parts += [" " if end and token.start > end else "", token.text]
+        end = token.end
+    return Call("migrator.sql", [string("".join(parts))])
 
 
 def if_not_exists(text: str) -> str:

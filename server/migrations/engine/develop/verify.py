@@ -20,13 +20,13 @@ from peewee import IntegrityError
 
 from server.migrations.engine import drift, history, introspection, shape
 from server.migrations.engine.develop import sample
+from server.migrations.engine.develop.changes import Changes
 from server.migrations.engine.develop.lint import lint
 from server.migrations.engine.errors import MigrationError, MigrationFailed
 from server.migrations.engine.findings import NOTE, PROBLEM, Finding
 from server.migrations.engine.project import DatabaseFile, Project
 from server.migrations.engine.runner import Run, Runner
 from server.migrations.engine.sql.names import fold, quote
-from server.migrations.engine.sql.tokens import tokens
 
 Rows = dict[str, tuple[list[str], list[tuple[Any, ...]]]]  # table: columns, rows in one order
 
@@ -99,7 +99,7 @@ class _Trial:
         try:
             done = self._runner().up()
         except MigrationFailed as exc:
-            if not self._keep_what_fits(exc):
+            if not self._keep_what_fits(exc, self.project):
                 raise
             before = self._content()
             done = self._runner().up()
@@ -119,22 +119,22 @@ class _Trial:
             connection.execute("PRAGMA foreign_keys = ON")
             sample.fill(connection)
 
-    def _keep_what_fits(self, exc: MigrationFailed) -> bool:
-        """Without the rows that up refuses, as a new UNIQUE or CHECK may, there may be a way on.
+    def _keep_what_fits(self, exc: MigrationFailed, target: Project) -> bool:
+        """Without the rows that a new UNIQUE or CHECK refuses, there may be a way on.
 
-        A row fits when a table takes it that the migrations made without any.
+        A row fits when a table takes it that the migrations of ``target`` made without any.
         """
         if not isinstance(exc.__cause__, IntegrityError):
             return False
         empty = self.path.with_name("empty.sqlite")
-        self._runner(empty).up()
+        Runner(target, self.open_at(empty), backup=False).up()
         with (
             closing(sqlite3.connect(self.path, isolation_level=None)) as connection,
-            closing(sqlite3.connect(empty, isolation_level=None)) as target,
+            closing(sqlite3.connect(empty, isolation_level=None)) as fitting,
         ):
-            gone = sample.keep_what_fits(connection, target)
+            gone = sample.keep_what_fits(connection, fitting)
         empty.unlink()
-        sentence = f"tried without {gone} rows that up refuses: {exc.__cause__}"
+        sentence = f"tried without {gone} rows that {exc.direction} refuses: {exc.__cause__}"
         self.verdict.findings.append(Finding(NOTE, self.name, sentence))
         return gone > 0
 
@@ -186,24 +186,35 @@ class _Trial:
 
     def _undo(self, before: Content, after: Content) -> None:
         said = self._runner().losses()
-        done = self._runner().down()
+        try:
+            done = self._runner().down()
+        except MigrationFailed as exc:
+            if not self._keep_what_fits(
+                exc, self.project._replace(listed=self.project.listed[:-1])
+            ):
+                raise
+            after = self._content()
+            done = self._runner().down()
         undone = self._content()
-        steps = [step for outcome in done.outcomes for step in outcome.steps]
-        filled = {pair for step in steps for sql in step.statements for pair in _assigned(sql)}
         self._same_schema(before, undone, "down does not restore the schema of before")
+        changes = Changes.of(done)
         dropped = {fold(loss.subject) for loss in said if loss.kind == "table"}
         for table, (columns, rows) in after.rows.items():
-            if table in dropped or table not in undone.rows:
-                if table not in dropped and rows:
+            if table in dropped:
+                continue
+            now = changes.renamed.get(table, table)
+            if now not in undone.rows:
+                if rows:
                     self.verdict.broken(f"down loses table '{table}' without a word")
                 continue
-            both = [
-                name
+            pairs = [
+                (name, changes.renamed.get(f"{table}.{fold(name)}", name))
                 for name in columns
-                if name in undone.rows[table][0] and (table, fold(name)) not in filled
+                if (table, fold(name)) not in changes.filled
             ]
-            kept = _project(*undone.rows[table], both)
-            if any(row not in kept for row in _project(columns, rows, both)):
+            pairs = [(old, new) for old, new in pairs if new in undone.rows[now][0]]
+            kept = _project(*undone.rows[now], [new for _, new in pairs])
+            if any(row not in kept for row in _project(columns, rows, [old for old, _ in pairs])):
                 self.verdict.broken(f"down changes or loses rows of table '{table}'")
 
     def _same_schema(self, wanted: Content, found: Content, sentence: str) -> None:
@@ -242,28 +253,6 @@ def _number(value: Any) -> Any:
     except InvalidOperation:
         return value
     return number if number is not None and number.is_finite() else value
-
-
-def _assigned(sql: str) -> set[tuple[str, str]]:
-    """The table and each column that an UPDATE sets, folded; nothing of another statement."""
-    words = tokens(sql)
-    if not words or words[0].keyword != "UPDATE":
-        return set()
-    place = 3 if words[1].keyword == "OR" else 1
-    place += 2 if words[place + 1].text == "." else 0
-    table, columns, is_name, depth = fold(words[place].name or ""), set(), True, 0
-    start = next(i for i, word in enumerate(words) if word.keyword == "SET")
-    for word in words[start + 1 :]:
-        depth += (word.text == "(") - (word.text == ")")
-        if depth == 0 and word.keyword in ("FROM", "WHERE", "RETURNING"):
-            break
-        if is_name and word.name is not None:
-            columns.add((table, fold(word.name)))
-        elif word.text == "=":
-            is_name = False
-        elif depth == 0 and word.text == ",":
-            is_name = True
-    return columns
 
 
 def _lint(project: Project, verdict: Verdict) -> None:

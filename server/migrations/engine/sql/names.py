@@ -30,6 +30,8 @@ def literal(value: object) -> str:
     """A Python value as an SQL literal, spelled as the driver would store it."""
     if value is None:
         return "NULL"
+    if isinstance(value, float) and abs(value) == float("inf"):
+        return "9e999" if value > 0 else "-9e999"  # SQL has no word for it
     if isinstance(value, (bool, int, float)):
         return str(int(value) if isinstance(value, bool) else value)
     if isinstance(value, (bytes, bytearray, memoryview)):

@@ -50,6 +50,11 @@ def test_what_holds_holds(make_project):
             " 'WHERE size > 0'), migrator.drop_column('tags', 'color')",
             id="what an UPDATE says it sets",
         ),
+        pytest.param(
+            "rename_table('tags', 'labels'), migrator.rename_column('labels', 'label', 'text')",
+            "rename_column('labels', 'text', 'label'), migrator.rename_table('labels', 'tags')",
+            id="what it renames",
+        ),
     ],
 )
 def test_a_down_may_change_what_it_says(make_project, up, down):
