@@ -95,12 +95,15 @@ class Runner:
 
     def forecast(self, direction: str = history.UP, target: str | None = None) -> Forecast:
         """What the run would do, with its SQL.  Changes nothing.  Raises what the run would."""
+        from server.migrations.engine.care.leftovers import refuse_only_copies
         from server.migrations.engine.forecast import forecast
 
         def look(connection: sqlite3.Connection | None) -> Forecast:
             execute = _execute(connection)
             state = read_state(self.project, execute)
             chosen = self._choose(state, direction, target)
+            if execute and chosen:
+                refuse_only_copies(execute, self.project)
             return forecast(execute, chosen, direction, self._in_memory(), _limit(direction, state))
 
         return self.read(look)

@@ -181,6 +181,8 @@ def test_rows_that_are_only_in_a_leftover_stop_the_run(path, connect):
     copy_legacy("after3", path)
     interrupt(path, "DELETE FROM meetings")
     runner = Runner(PROJECT, SqliteFile(path))
+    with pytest.raises(OnlyCopy):
+        runner.forecast()
     with pytest.raises(OnlyCopy) as caught:
         runner.up()
     assert str(caught.value).startswith(
