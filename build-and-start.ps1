@@ -33,7 +33,7 @@ function Assert-Docker {
 }
 
 function Install-Here([string]$extra) {
-    $found = @('python3', 'python') | Where-Object { Get-Command $_ -ErrorAction SilentlyContinue }
+    $found = @('python3', 'python' | Where-Object { Get-Command $_ -ErrorAction SilentlyContinue })
     if (-not $found) { Stop-With 'Python is missing; install Python 3.10 or newer' }
     if (-not (Test-Path $python)) { & $found[0] -m venv .venv }
     Write-Output 'setting up .venv'
@@ -53,6 +53,7 @@ function Invoke-Migrations([switch]$InContainer) {
 
 function Wait-Ready([string]$log) {
     foreach ($try in 1..120) {
+        if ($NoDocker -and -not (Get-Local)) { Stop-With "the server ended; see: $log" }
         try {
             Invoke-WebRequest -UseBasicParsing -TimeoutSec 2 "http://127.0.0.1:$port/readyz" > $null
             Write-Output "ready at http://127.0.0.1:$port"
@@ -62,8 +63,12 @@ function Wait-Ready([string]$log) {
     Stop-With "the server is not ready; see: $log"
 }
 
+# By now, the number in the file may be another process's.
 function Get-Local {
-    if (Test-Path $pidFile) { Get-Process -Id (Get-Content $pidFile) -ErrorAction SilentlyContinue }
+    if (Test-Path $pidFile) {
+        Get-Process -Id (Get-Content $pidFile) -ErrorAction SilentlyContinue |
+            Where-Object { $_.CommandLine -match '-m server' }
+    }
 }
 
 New-Item -ItemType Directory -Force data > $null
@@ -75,6 +80,7 @@ if ($Down) {
     Install-Here
     Invoke-Migrations
 } elseif ($NoDocker) {
+    if (-not ($IsLinux -or $IsMacOS)) { Stop-With '-NoDocker needs Linux or macOS; use WSL' }
     Install-Here '[server]'
     if (-not (Get-Local)) {
         $env:DB_PATH = $database
