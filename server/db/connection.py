@@ -36,7 +36,7 @@ class SqliteFile:
 
     # For a run, in KiB with SQLite's minus.  Whenever its cache is full, SQLite syncs the journal,
     # and its 2 MB by default are full several hundred times in a run on a million rows.
-    cache_size = -32_000
+    cache_size = -16_000
 
     def __init__(self, path: Path) -> None:
         self.path = path
