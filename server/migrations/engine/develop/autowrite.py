@@ -17,8 +17,8 @@ from server.migrations.engine.develop.field_source import (
     column_call,
     field_call,
     imports,
-    key_source,
     model_source,
+    stub_source,
 )
 from server.migrations.engine.develop.renames import (
     ADD,
@@ -133,7 +133,8 @@ class _Writer:
             )
             if parent is not model and not is_new and name not in self._stubs:
                 self._stubs.add(name)
-                self.classes.insert(0, key_source(parent))
+                keys = [f.rel_field for f in model._meta.refs if f.rel_model is parent]
+                self.classes.insert(0, stub_source(parent, *keys))
 
     def _column(self, d: Difference) -> Iterator[Operation]:
         if d.wanted is not None:
@@ -168,7 +169,7 @@ class _Writer:
         self._new_keys.add((fold(field.model._meta.table_name), (field.column_name,)))
         if parent.__name__ not in self._stubs:
             self._stubs.add(parent.__name__)
-            self.classes.insert(0, key_source(parent))
+            self.classes.insert(0, stub_source(parent, field.rel_field))
 
     def _type(self, d: Difference) -> Iterator[Operation]:
         new, old = field_call(self._field(d)), column_call(d.found)

@@ -65,20 +65,19 @@ def model_source(model: Any) -> str:
     return "\n".join(out) + "\n"
 
 
-def key_source(model: Any) -> str:
-    """As much of a model as a foreign key to it needs."""
-    key = model._meta.primary_key
-    call = field_call(key, named=True)._replace(keyword=f"{key.name} = ")
-    return "\n".join(
-        [
-            f"class {model.__name__}(Model):",
-            *source.lines(call, 4),
-            "",
-            "    class Meta:",
-            f"        table_name = {source.string(model._meta.table_name)}",
-            "",
-        ]
-    )
+def stub_source(model: Any, *wanted: Field) -> str:
+    """As much of a model as a foreign key to these fields of it needs: they and its key."""
+    fields = {field.name: field for field in (model._meta.primary_key, *wanted)}
+    out = [f"class {model.__name__}(Model):"]
+    for name, field in fields.items():
+        out += source.lines(field_call(field, named=True)._replace(keyword=f"{name} = "), 4)
+    out += [
+        "",
+        "    class Meta:",
+        f"        table_name = {source.string(model._meta.table_name)}",
+        "",
+    ]
+    return "\n".join(out)
 
 
 def field_call(field: Field, *, named: bool = False, default: str | None = None) -> Call:

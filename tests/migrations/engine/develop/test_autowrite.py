@@ -99,6 +99,18 @@ class Node(Model):
         constraints = [Check("parent_id <> id")]
 
 
+UNIQUE = pet(name=CharField(max_length=20, unique=True))
+
+
+class Ticket(Model):
+    """Refers to a column that is unique, and not the key."""
+
+    pet = ForeignKeyField(UNIQUE, field="name")
+
+    class Meta:
+        table_name = "tickets"
+
+
 SPACED = pet()
 SPACED.add_index(SPACED.nick, where=SQL("name <> 'a  b'"), name="spaced")
 
@@ -122,6 +134,7 @@ def write(connect, connection):
 
 CASES = [
     pytest.param([Owner, pet(), Chart], "create_table(Chart)", 0, id="a table with everything"),
+    pytest.param([Owner, UNIQUE, Ticket], 'field="name"', 0, id="a key to what is no key"),
     pytest.param([Owner, pet(), Node], "create_table(Node)", 0, id="a table of a taken name"),
     pytest.param([Owner], 'drop_table("pets")', 0, id="no table"),
     pytest.param([Owner, pet(age=IntegerField(null=True))], '"age"', 0, id="a column"),
