@@ -6,6 +6,7 @@ Says which migrations there are, in which order they run, and which commands the
 from __future__ import annotations
 
 import gc
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ if not __package__:  # run as a file: find the package, whatever the working dir
     sys.path[0] = str(Path(__file__).resolve().parents[2])
     # A short life: the collector would look through all that is being loaded, again and again.
     gc.set_threshold(100_000)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the command runs: end without a traceback
 
 try:
     import click

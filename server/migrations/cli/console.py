@@ -158,7 +158,8 @@ def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = No
     """Run the command line and exit: 0 done, 1 the answer is no, 2 could not or wrong usage."""
     session = Session(project)
     session.json = "--json" in (sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         result = cli.main(arguments, obj=session, standalone_mode=False)
         status = result if isinstance(result, int) else 0
