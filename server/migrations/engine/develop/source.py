@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -56,20 +57,17 @@ def pack(name: str, items: Sequence[str], indent: int) -> list[str]:
 
 def _split_string(line: str) -> list[str]:
     """A string literal that is too long for a line, as several that Python joins."""
-    text = line.strip()
-    end = "," if text.endswith(",") else ""
-    text = text.removesuffix(",")
-    mark = text[:1]
-    if mark not in ("'", '"') or not text.endswith(mark):
+    text = line.strip().removesuffix(",")
+    if text[:1] not in ("'", '"') or not text.endswith(text[0]):
         return [line]
     blank = line[: len(line) - len(line.lstrip())]
-    room = WIDTH - len(blank) - 3
-    words, parts = text[1:-1].split(" "), [""]
+    end = "," if line.endswith(",") else ""
+    words, parts = ast.literal_eval(text).split(" "), [""]
     for number, word in enumerate(words):
         piece = word if number == len(words) - 1 else f"{word} "
-        if parts[-1] and len(parts[-1]) + len(piece) > room:
+        if parts[-1] and len(f"{blank}{string(parts[-1] + piece)},") > WIDTH:
             parts.append("")
         parts[-1] += piece
-    rendered = [f"{blank}{mark}{part}{mark}" for part in parts]
+    rendered = [f"{blank}{string(part)}" for part in parts]
     rendered[-1] += end
     return rendered

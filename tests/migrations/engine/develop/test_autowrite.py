@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+
 import pytest
 from peewee import (
     SQL,
@@ -298,6 +300,25 @@ def test_a_key_that_must_have_a_value_is_for_a_person_to_decide(write):
     assert "ForeignKeyField(Owner, field=Owner.id, index=False, null=True)" in text
     assert "# DECIDE: which keeper_id shall the rows get that are there already?" in text
     assert ruff(text, "check") == ruff(text, "format", "--check") == ""
+
+
+def test_a_table_that_is_dropped_comes_back_as_it_was(connect, write, connection):
+    table = """CREATE TABLE notes (
+        id INTEGER NOT NULL PRIMARY KEY, -- a comment
+        "the text" TEXT NOT NULL DEFAULT 'it''s  "quoted"' CHECK ("the text" <> 'nothing at all' || ''),
+        kind TEXT NOT NULL DEFAULT 'a plain one' CHECK (kind IN ('a plain one', 'another one'))
+    )"""
+    connection.execute(table)
+    text = write([Owner, pet()])
+    assert ruff(text, "check") == ruff(text, "format", "--check") == ""
+    statement = next(
+        s for s in ast.walk(ast.parse(text)) if "CREATE" in str(getattr(s, "value", ""))
+    )
+    again = connect(":memory:")
+    again.execute(statement.value)
+    again.execute("INSERT INTO notes DEFAULT VALUES")
+    row = again.execute('SELECT "the text", kind FROM notes').fetchone()
+    assert row == ('it\'s  "quoted"', "a plain one")
 
 
 def test_no_difference_writes_nothing(write):
