@@ -125,6 +125,10 @@ def test_the_picture_is_of_the_schema(cli):
     assert cli("schema", "--format", "mermaid").stdout == picture
 
 
+def test_the_figures_are_those_of_the_last_bench():
+    assert (ROOT / "benchmarks" / "results.md").read_text() in README
+
+
 def test_every_message_of_the_troubleshooting_is_one_of_ours():
     sources = [*(ROOT / "server").rglob("*.py"), ROOT / "build-and-start.sh"]
     # A message may be put together from lines of source, and from SQLite's own words.
