@@ -294,6 +294,12 @@ def test_a_file_that_is_no_database_is_left_alone(cli, path, prepare, says):
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
+def test_doctor_looks_whether_a_database_can_be_there(cli, path):
+    assert cli("doctor").returncode == 0
+    path.parent.rmdir()
+    one_line_error(cli("doctor"), "does not exist; create the folder")
+
+
 def test_a_read_only_file_with_nothing_pending_is_fine(cli, path):
     assert cli().returncode == 0
     path.chmod(0o444)

@@ -40,6 +40,7 @@ def examine(runner: Runner) -> list[Finding]:
     path = runner.file.path
     found = list(_versions(runner.project))
     if not path.exists():
+        runner.read(lambda connection: None)  # raises where there can't be one
         return [*found, Finding(NOTE, "file", f"there is no database at '{path}' yet", "migrate")]
     found += look_around(path)
     found += _users(path)
