@@ -210,6 +210,7 @@ class Runner:
     @contextmanager
     def _backups_kept(self) -> Iterator[None]:
         """Of a run that failed, the backup goes, so that tries don't push out the older ones."""
+        self.committed, self._taken = False, None
         try:
             yield
         except BaseException:

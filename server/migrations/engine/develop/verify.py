@@ -189,9 +189,8 @@ class _Trial:
         try:
             done = self._runner().down()
         except MigrationFailed as exc:
-            if not self._keep_what_fits(
-                exc, self.project._replace(listed=self.project.listed[:-1])
-            ):
+            earlier = self.project._replace(listed=self.project.listed[:-1])
+            if not self._keep_what_fits(exc, earlier):
                 raise
             after = self._content()
             done = self._runner().down()

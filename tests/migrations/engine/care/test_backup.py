@@ -107,11 +107,12 @@ def test_the_newest_five_are_kept(path):
 def test_a_run_that_fails_pushes_out_no_backup(path, make_runner):
     files = {"create": CREATE, "fail": migration("1 / 0")}
     copy_legacy("after1", path)
-    make_runner(files).up("create")
+    runner = make_runner(files)
+    runner.up("create")
     before = backup.backups_of(path)
     for _ in range(7):
         with pytest.raises(MigrationFailed):
-            make_runner(files).up()
+            runner.up()
     assert backup.backups_of(path) == before
     assert len(before) == 1
 
