@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from server.migrations.engine import history, introspection, processes
 from server.migrations.engine.care import backup
@@ -74,12 +75,19 @@ def _check_content(project: Project, file: Path, execute: Execute) -> None:
             f"it is ahead of this code, which does not list '{unlisted[0]}'",
             "update the code first",
         )
-    models = project.models().persistent
-    ours = {history.TABLE, *(model._meta.table_name for model in models)}
-    if not any(introspection.has_table(execute, name) for name in ours):
+    if not introspection.has_table(execute, history.TABLE) and not any(
+        _has_key(execute, model) for model in project.models().persistent
+    ):
         raise RestoreRefused(
             file, "it has none of this application's tables", "name a backup of this database"
         )
+
+
+def _has_key(execute: Execute, model: Any) -> bool:
+    """Whether there is the model's table, and not only one of its name."""
+    columns = [field.column_name for field in model._meta.get_primary_keys()]
+    table = model._meta.table_name
+    return all(introspection.has_column(execute, table, column) for column in columns)
 
 
 @contextmanager

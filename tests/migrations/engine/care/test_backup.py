@@ -321,7 +321,7 @@ def spoil(file: Path, kind: str) -> Path:
     elif kind == "foreign":
         file.unlink()
         connection = sqlite3.connect(file)
-        connection.execute("CREATE TABLE recipes (a)")
+        connection.execute("CREATE TABLE meetings (a)")  # no more of ours than a name
         connection.close()
     elif kind == "future":
         connection = sqlite3.connect(file)
