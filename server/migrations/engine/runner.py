@@ -33,8 +33,8 @@ class Run(NamedTuple):
     """What a run did.  Empty ``outcomes``: there was nothing to do, and ``applied`` are all that
     were applied already.
 
-    ``differences`` are what the schema and the models disagree about without harm, ``locked_ms`` is
-    for how long others could not write, with the backup.
+    ``differences`` are what the schema and the models disagree about: without harm, unless it was
+    only recorded.  ``locked_ms`` is for how long others could not write, with the backup.
     """
 
     direction: str
@@ -165,7 +165,10 @@ class Runner:
             outcomes = [_recorded(script, state) for script in chosen]
             for outcome in outcomes:
                 self._record(execute, outcome, backup)
-            return Run(direction, tuple(outcomes), backup=backup)
+            untrue: tuple[str, ...] = ()
+            if outcomes[-1].name == self.project.listed[-1]:
+                untrue = sum(self._compare_with_models(execute), ())
+            return Run(direction, tuple(outcomes), untrue, backup)
 
         from server.migrations.engine.execution import run_script
         from server.migrations.engine.watch import Watch

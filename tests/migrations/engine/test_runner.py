@@ -98,6 +98,18 @@ def test_fake_records_without_running(make_runner, connect):
     assert [s.state for s in runner.status()] == ["applied", "pending"]
 
 
+def test_fake_says_what_is_not_so(make_runner):
+    class Tag(Model):
+        name = CharField()
+
+        class Meta:
+            table_name = "tags"
+
+    done = make_runner({"create": CREATE}, persistent=(Tag,)).fake()
+    assert [o.name for o in done.outcomes] == ["create"]
+    assert done.differences == ("table 'tags' is missing",)
+
+
 def test_fake_accepts_an_edited_file_and_keeps_what_down_may_drop(make_runner, connect):
     make_runner({"create": CREATE}).up()
     runner = make_runner({"create": CREATE.replace("A migration", "An edited migration")})
