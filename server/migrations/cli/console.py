@@ -142,7 +142,7 @@ def stoppable(command: Function) -> Function:
     return run
 
 
-WAIT = "How long to wait for the write lock; 60 if not given."
+WAIT = "How long to wait for another process; 60 if not given."
 DATABASE = "If not given: DATABASE_URL, else DB_PATH, else data/meetings.sqlite."
 
 
