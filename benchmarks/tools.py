@@ -65,18 +65,18 @@ def small(number: int) -> Migration:
 
 
 def hybrid_storage(statements: list[str]) -> Migration:
-    """Our migration 4; ``statements`` are ours, the second of them carries the invitees."""
-    fill = statements[1]
+    """Our migration 4; ``statements`` are ours, and the others do the same in the same order."""
+    fill = _fill(statements)
     return Migration(
         (PROJECT.directory / f"{MIGRATIONS[3]}.py").read_text(),
         _peewee(_hybrid_body(fill)),
-        "op.add_column('meetings', sa.Column('invited_participants', sa.Text,"
-        " server_default='[]'))\n"
-        f"op.execute({fill!r})\n"
-        "op.drop_table('meeting_participants')\n"
         "with op.batch_alter_table('meetings') as batch:\n"
         "    batch.drop_index('meetings_status')\n"
-        + "\n".join(f"    batch.drop_column('{name}')" for name in DROPPED),
+        + "".join(f"    batch.drop_column('{name}')\n" for name in DROPPED)
+        + "op.add_column('meetings', sa.Column('invited_participants', sa.Text,"
+        " server_default='[]'))\n"
+        f"op.execute({fill!r})\n"
+        "op.drop_table('meeting_participants')",
         ";\n".join(statements) + ";",
     )
 
@@ -84,12 +84,17 @@ def hybrid_storage(statements: list[str]) -> Migration:
 def _hybrid_body(fill: str) -> str:
     drops = "".join(f",\n    migrator.drop_column('meetings', '{name}')" for name in DROPPED)
     return (
-        "migrator.migrate(migrator.add_column('meetings', 'invited_participants',"
+        f"migrator.migrate(migrator.drop_index('meetings', 'meetings_status'){drops},\n"
+        "    migrator.add_column('meetings', 'invited_participants',"
         " TextField(null=True, constraints=[Default(\"'[]'\")])))\n"
         f"db.execute_sql({fill!r})\n"
-        "db.execute_sql('DROP TABLE meeting_participants')\n"
-        f"migrator.migrate(migrator.drop_index('meetings', 'meetings_status'){drops})"
+        "db.execute_sql('DROP TABLE meeting_participants')"
     )
+
+
+def _fill(statements: list[str]) -> str:
+    """The one that carries the invitees."""
+    return next(sql for sql in statements if sql.startswith("UPDATE"))
 
 
 def first_run(statements: list[list[str]]) -> list[Migration]:
@@ -107,7 +112,7 @@ def first_run(statements: list[list[str]]) -> list[Migration]:
         if name == MIGRATIONS[2]:
             body += "\n    ServerSettings.insert(id=1).execute()"
         if name == MIGRATIONS[3]:
-            body = _hybrid_body(part[1])
+            body = _hybrid_body(_fill(part))
             models = "from peewee import *"
         pwmigrate = models + f"\n\ndef up(migrator, db):\n{indent(body, '    ')}\n"
         alembic = "\n".join(f"op.execute({sql!r})" for sql in part)

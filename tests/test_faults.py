@@ -34,10 +34,10 @@ SOME = 25  # points of each kind, when not everything is tried
 
 @pytest.fixture(scope="module")
 def populated(tmp_path_factory):
-    """after3 with 300 more meetings, and what it looks like when it is done."""
+    """after3 with 400 more meetings, and what it looks like when it is done."""
     folder = tmp_path_factory.mktemp("populated")
     path = copy_legacy("after3", folder / "before.sqlite")
-    populate(path, 300)
+    populate(path, 400)
     done = shutil.copyfile(path, folder / "after.sqlite")
     Runner(PROJECT, SqliteFile(done), backup=False).up()
     return path, look(path), look(done)
@@ -152,7 +152,7 @@ import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
 while True:
     rows = connection.execute("SELECT count(*) FROM meetings").fetchone()[0]
-    assert rows == 320, rows
+    assert rows == 420, rows
     print(rows, flush=True)
 """
 

@@ -97,19 +97,19 @@ WHERE typeof(invitee.value) = 'text'
 
 def up(migrator, db):
     migrator.migrate(
-        migrator.add_column("meetings", "invited_participants", Meeting.invited_participants)
+        # First what goes: the invitees find room in the pages that it leaves.
+        migrator.drop_column("meetings", "status"),
+        migrator.drop_column("meetings", "max_participants"),
+        migrator.drop_column("meetings", "source_channel_id"),
+        migrator.drop_column("meetings", "source_user_id"),
+        migrator.add_column("meetings", "invited_participants", Meeting.invited_participants),
     )
     if migrator.has_table("meeting_participants"):
         migrator.migrate(
             migrator.fill("meetings", "invited_participants", INVITEES, where=HAS_INVITEES)
         )
     migrator.migrate(
-        # The child table first: its pages are then free for what follows.
         migrator.drop_table("meeting_participants"),
-        migrator.drop_column("meetings", "status"),
-        migrator.drop_column("meetings", "max_participants"),
-        migrator.drop_column("meetings", "source_channel_id"),
-        migrator.drop_column("meetings", "source_user_id"),
         # The former server's own version of this step spoiled the defaults and lost the indexes.
         migrator.complete_table(Meeting),
     )
