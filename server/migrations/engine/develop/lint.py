@@ -21,11 +21,11 @@ ONE_DIALECT = re.compile(
 
 
 def lint(name: str, source: str, in_memory: Collection[str]) -> list[Finding]:
-    """PROBLEM for what breaks a promise, NOTE for what holds on SQLite only."""
-    try:
-        tree = ast.parse(source)
-    except SyntaxError:
-        return []  # loading it will say so
+    """PROBLEM for what breaks a promise, NOTE for what holds on SQLite only.
+
+    Raises SyntaxError and ValueError for what is no Python.
+    """
+    tree = ast.parse(source)
     found = list(_structure(tree))
     lines = [line.strip() for line in source.splitlines()]
     for number, line in enumerate(lines, start=1):

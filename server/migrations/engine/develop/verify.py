@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -258,7 +258,8 @@ def _lint(project: Project, verdict: Verdict) -> None:
     file = project.directory / f"{verdict.name}.py"
     tables = [model._meta.table_name for model in project.models().in_memory]
     if file.exists():
-        verdict.findings += lint(verdict.name, file.read_text(), tables)
+        with suppress(SyntaxError, ValueError):  # loading it will say so
+            verdict.findings += lint(verdict.name, file.read_text(errors="replace"), tables)
 
 
 def _no_check(project: Project) -> Callable[[], Any]:

@@ -172,10 +172,26 @@ def test_a_new_constraint_is_tried_with_the_rows_that_fit(make_project, add, dro
     assert re.fullmatch(rf"tried without \d+ rows that up refuses: {cause}", note.sentence)
 
 
-def test_a_file_that_is_no_python_is_named(make_project):
-    (sentence,) = findings(make_project({"trial": migration("migrator.migrate(")}))["trial"]
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"def up(migrator, db):\n    migrator.migrate(", "SyntaxError: '(' was never closed"),
+        (b"x = 1\0", "null bytes"),
+    ],
+)
+def test_a_file_that_is_no_python_is_named(make_project, content, says):
+    project = make_project({"trial": ""})
+    (project.directory / "trial.py").write_bytes(content)
+    (sentence,) = findings(project)["trial"]
     assert sentence.startswith("'trial' can't be run: importing '")
-    assert "SyntaxError: '(' was never closed (trial.py, line 7)" in sentence
+    assert says in sentence
+
+
+def test_a_comment_in_another_encoding_hides_nothing(make_project):
+    project = make_project({"trial": ""})
+    text = b"# \xff\nfrom server.db.model import Meeting\n\n\ndef up(migrator, db):\n    pass\n"
+    (project.directory / "trial.py").write_bytes(text)
+    assert any("server.db.model" in sentence for sentence in findings(project)["trial"])
 
 
 def test_models_that_are_not_met_are_named(make_project):
