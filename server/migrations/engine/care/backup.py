@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote as quote_url
@@ -58,9 +58,11 @@ def take(source: sqlite3.Connection, path: Path, on_progress: OnProgress) -> Pat
     except OSError as exc:
         raise BackupFailed(path, f"the folder '{folder}' can't be made: {exc.strerror}") from exc
     for file in _files(folder):
-        # Of a killed process; one that lives writes all the time.
-        if file.name.endswith(".partial") and time.time() - file.stat().st_mtime > ABANDONED:
-            file.unlink(missing_ok=True)
+        if file.name.startswith(f"{path.name}.") and file.name.endswith(".partial"):
+            with suppress(FileNotFoundError):  # another process's, and complete by now
+                # Of a killed process; one that lives writes all the time.
+                if time.time() - file.stat().st_mtime > ABANDONED:
+                    file.unlink()
     target = folder / f"{path.name}.{stamp()}"
     copy(source, target, path, on_progress)
     return target

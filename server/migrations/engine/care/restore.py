@@ -87,7 +87,9 @@ def _has_key(execute: Execute, model: Any) -> bool:
     """Whether there is the model's table, and not only one of its name."""
     columns = [field.column_name for field in model._meta.get_primary_keys()]
     table = model._meta.table_name
-    return all(introspection.has_column(execute, table, column) for column in columns)
+    return introspection.has_table(execute, table) and all(
+        introspection.has_column(execute, table, column) for column in columns
+    )
 
 
 @contextmanager

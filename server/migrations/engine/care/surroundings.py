@@ -16,6 +16,7 @@ from server.migrations.engine.findings import FINE, NOTE, PROBLEM, WARNING, Find
 # https://www.sqlite.org/useovernet.html; the last ones are what Docker Desktop mounts with.
 REMOTE = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "glusterfs", "lustre", "sshfs")
 SHARED = ("9p", "virtiofs", "vboxsf", "osxfs", "grpcfuse", "drvfs", "prl_fs", "vmhgfs")
+OCTAL = re.compile(r"\\([0-7]{3})")  # how /proc spells a blank, a tab, a line end, a backslash
 IN_CONTAINER = "docker compose exec server python migrations/migrate.py"
 
 
@@ -109,8 +110,7 @@ def _mount_of(path: Path) -> tuple[str | None, list[str]]:
     for line in lines:
         # 36 35 98:0 /root /mount rw,noatime shared:1 - ext4 /dev/sda rw
         left, _, right = line.partition(" - ")
-        octal = re.compile(r"\\([0-7]{3})")  # a blank, a tab, a line end or a backslash
-        mount = Path(octal.sub(lambda code: chr(int(code[1], 8)), left.split()[4]))
+        mount = Path(OCTAL.sub(lambda code: chr(int(code[1], 8)), left.split()[4]))
         if resolved.is_relative_to(mount) and len(mount.parts) >= depth:
             depth, kind, options = len(mount.parts), right.split()[0], left.split()[5].split(",")
     return kind, options
