@@ -176,8 +176,8 @@ def run(cli: click.Group, project: Project, arguments: Sequence[str] | None = No
         status = _trouble(session, exc, str(exc))
     except OSError as exc:
         done = session.runner is not None and session.runner.committed
-        what = "all was done, but not told" if done else "nothing was changed"
-        status = _trouble(session, exc, f"{exc}; {what}")
+        what = "; all was done, but not told" if done else " (-v shows where)"
+        status = _trouble(session, exc, f"{exc}{what}")
     except click.ClickException as exc:
         status = _trouble(session, exc, f"{exc.format_message()} (see --help)")
     except Exception as exc:
