@@ -384,6 +384,16 @@ def test_what_is_of_a_column_that_is_gone_is_gone(database, apply, verb, noted):
     assert apply(f"migrator.migrate(migrator.{verb})") == [("skip", noted, "not there")]
 
 
+def test_a_unique_without_a_name_has_the_one_that_add_unique_gives(connect, apply):
+    connect().execute("CREATE TABLE t (a TEXT UNIQUE, b INT, c INT, UNIQUE (b, c))")
+    drop = "migrator.migrate(migrator.drop_constraint('t', 'uniq_a'),"
+    drop += " migrator.drop_constraint('t', 'uniq_b_c'))"
+    steps = [("drop", "t.uniq_a", ""), ("drop", "t.uniq_b_c", ""), ("rebuild", "t", "")]
+    assert apply(drop) == steps
+    assert introspection.indexes(connect().execute, "t") == ()
+    assert apply(drop) == [("skip", "t.uniq_a", "not there"), ("skip", "t.uniq_b_c", "not there")]
+
+
 def test_a_verb_that_is_not_run_is_told(database, apply):
     with pytest.raises(Refused, match=r"drop_table\(…\) was called, and not run; hand it to"):
         apply("migrator.drop_table('log')")
