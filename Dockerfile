@@ -2,14 +2,17 @@
 FROM python:3.12-slim AS libraries
 WORKDIR /src
 COPY pyproject.toml setup.cfg README.md ./
+COPY guarded/__init__.py guarded/
 COPY server/__init__.py server/
 RUN pip install --no-cache-dir --no-warn-script-location --prefix=/install '.[server]' \
-    && rm -rf /install/lib/python*/site-packages/server \
+    && rm -rf /install/lib/python*/site-packages/guarded \
+              /install/lib/python*/site-packages/server \
               /install/lib/python*/site-packages/meeting_server-* \
               /install/bin/server-migrate
 
 FROM python:3.12-slim
 COPY --from=libraries /install /usr/local
+COPY guarded /app/guarded
 COPY server /app/server
 RUN python -m compileall -q /app && mkdir -p /data
 ENV PYTHONPATH=/app \

@@ -6,8 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from server.db.connection import SqliteFile
-from server.migrations.engine.runner import Runner
+from guarded.backends.sqlite.connect import SqliteFile
+from guarded.run import Runner
 from server.migrations.migrate import PROJECT
 
 

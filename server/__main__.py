@@ -10,7 +10,8 @@ import logging
 import signal
 import sys
 
-from server.db.connection import UnusableDatabase, locate
+from guarded.backends.sqlite.connect import locate
+from guarded.errors import UnusableDatabase
 from server.settings import BadSetting, settings
 
 EX_CONFIG = 78

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -48,7 +47,7 @@ def create_app(server: Server) -> FastAPI:
     def version() -> dict[str, Any]:
         return {
             "version": __version__,
-            "sqlite": sqlite3.sqlite_version,
+            "sqlite": server.file.version.split()[-1],
             "migration": server.readiness.newest,
         }
 

@@ -5,15 +5,14 @@ Reads only: the files of the migrations, the list of their names and the history
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from server.db.connection import SqliteFile, UnusableDatabase
-from server.migrations.engine import history, plan
-from server.migrations.engine.errors import InconsistentHistory
-from server.migrations.engine.listing import names_in
-from server.migrations.engine.scripts import scripts
+from guarded import history, plan
+from guarded.backends.interface import Backend, Patience
+from guarded.errors import DatabaseLocked, InconsistentHistory, UnusableDatabase
+from guarded.listing import names_in
+from guarded.scripts import scripts
 
 MIGRATE = Path(__file__).parent / "migrations" / "migrate.py"
 COMMAND = "cd server && python migrations/migrate.py"
@@ -42,19 +41,19 @@ class Readiness:
         return self.contradiction or self.unreadable or "the database is current"
 
 
-def look(file: SqliteFile) -> Readiness:
+def look(database: Backend) -> Readiness:
     """A database that is not there is one without any migration; it is not created."""
     listed = scripts(MIGRATE.parent, names_in(MIGRATE))
     names = tuple(script.name for script in listed)
     try:
-        with file.reading() as connection:
-            if connection is None:
+        with database.reading(Patience(wait=5)) as inspector:
+            if inspector is None:
                 return Readiness(pending=names)
-            applied = history.applied(history.read(connection.execute))
+            applied = history.applied(history.read(inspector))
     except UnusableDatabase as exc:
         return Readiness(unreadable=str(exc))
-    except sqlite3.OperationalError as exc:
-        return Readiness(unreadable=f"'{file}' can't be read now: {exc}")
+    except DatabaseLocked as exc:
+        return Readiness(unreadable=f"'{database}' can't be read now: {exc}")
     newest = next(reversed(list(applied)), None)
     try:
         plan.check(listed, applied)

@@ -8,17 +8,19 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from peewee import SqliteDatabase
 
+from guarded.backends.sqlite.connect import SqliteFile
+from guarded.errors import UnusableDatabase
 from server.db import model
-from server.db.connection import SqliteFile
+from server.db.connection import database_to_serve
 from server.readiness import Readiness, look
 from server.settings import Settings
 
@@ -42,7 +44,7 @@ class Server:
     def __init__(self, file: SqliteFile, settings: Settings) -> None:
         self.file, self.settings = file, settings
         self.database: SqliteDatabase | None = None
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Any = None
         self.readiness = Readiness()
         self.failed: str | None = None
         self.on_failure: Callable[[], None] = lambda: None
@@ -55,15 +57,14 @@ class Server:
         if readiness.is_current and self.database is None:
             try:
                 self._open()
-            except sqlite3.Error as exc:
-                why = f"'{self.file}' can't be opened for writing: {exc}; check owner and mode"
-                readiness = replace(readiness, unreadable=why)
+            except UnusableDatabase as exc:
+                readiness = replace(readiness, unreadable=str(exc))
         self.readiness = readiness
         return readiness
 
     def _open(self) -> None:
         timeout = self.settings.busy_timeout
-        database, self._connection = self.file.database_to_serve(timeout=timeout)
+        database, self._connection = database_to_serve(self.file, timeout=timeout)
         model.database.initialize(database)
         self.database = database
         log.info("the database is current")

@@ -15,7 +15,7 @@ from typing import Any
 import apsw
 from peewee import SqliteDatabase
 
-from server.db.connection import SqliteFile
+from guarded.backends.sqlite.connect import SqliteFile
 
 VERSION = tuple(map(int, apsw.sqlite_lib_version().split(".")))
 

@@ -8,16 +8,22 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
 
-from server.db.connection import SqliteFile
-from server.migrations.engine.project import Models, Project
-from server.migrations.engine.runner import Runner
+from guarded import diff
+from guarded.backends.interface import Patience
+from guarded.backends.sqlite.connect import SqliteFile
+from guarded.backends.sqlite.inspect import Inspector
+from guarded.backends.sqlite.text import fold
+from guarded.project import Models, Project
+from guarded.run import Runner
+from guarded.schema import Schema
+from server.migrations.migrate import migrator
 from tests import apsw_driver
 
 ROOT = Path(__file__).parent.parent
@@ -63,7 +69,15 @@ def make_project(tmp_path: Path) -> Callable[..., Project]:
         folder.mkdir(exist_ok=True)
         for name, text in files.items():
             (folder / f"{name}.py").write_text(text)
-        return Project(folder, list(files), {}, lambda: Models(persistent, in_memory), "test")
+        return Project(
+            name="test",
+            version="test",
+            directory=folder,
+            listed=list(files),
+            models=lambda: Models(persistent, in_memory),
+            migrator=migrator,
+            location=lambda: str(tmp_path / "meetings.sqlite"),
+        )
 
     return make
 
@@ -83,7 +97,7 @@ def either_sqlite(request: pytest.FixtureRequest, path: Path) -> SqliteFile:
 @pytest.fixture
 def make_runner(make_project: Callable[..., Project], file: SqliteFile) -> Callable[..., Runner]:
     def make(files: Mapping[str, str], **models: tuple) -> Runner:
-        return Runner(make_project(files, **models), file, wait=5)
+        return Runner(make_project(files, **models), file, Patience(5))
 
     return make
 
@@ -173,7 +187,7 @@ def apply(make_runner: Callable[..., Runner]) -> Callable[..., list[tuple[str, s
             except Exception:
                 del files[name]
                 raise
-        return [(s.action, s.subject, s.note) for o in done.outcomes for s in o.steps]
+        return [(s.action.value, str(s.target), s.note) for o in done.outcomes for s in o.steps]
 
     return run
 
@@ -208,3 +222,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts = terminalreporter.config.stash.get(FAULTS, {})
     for kind, count in counts.items():
         terminalreporter.write_line(f"survived {count:>6}  {kind}")
+
+
+def declared_schema(models: Sequence[type]) -> Schema:
+    return SqliteFile(Path()).declared(models)
+
+
+def live_schema(connection: sqlite3.Connection) -> Schema:
+    return Inspector(connection.execute).schema()
+
+
+def compare(declared: Schema, live: Schema) -> tuple[diff.Difference, ...]:
+    return diff.compare(declared, live, fold)

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from peewee import SqliteDatabase
 
-from server.db.connection import SqliteFile
-from server.migrations.engine.care.backup import backups_of
-from server.migrations.engine.errors import MigrationError
-from server.migrations.engine.runner import Runner
+from guarded.backends.sqlite.backup import backups_of
+from guarded.backends.sqlite.connect import SqliteFile
+from guarded.errors import MigrationError
+from guarded.run import Runner
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests.apsw_driver import File
 from tests.conftest import MIGRATE, copy_legacy, populate, row_counts, schema_of

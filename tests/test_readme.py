@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from guarded.cli.commands import cli as command_line
 from server.migrations.migrate import EXCLUDED, MIGRATIONS
-from server.migrations.migrate import cli as command_line
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -130,7 +130,9 @@ def test_the_figures_are_those_of_the_last_bench():
 
 
 def test_every_message_of_the_troubleshooting_is_one_of_ours():
-    sources = [*(ROOT / "server").rglob("*.py"), ROOT / "build-and-start.sh"]
+    folders = (ROOT / "guarded", ROOT / "server")
+    files = (file for folder in folders for file in folder.rglob("*.py"))
+    sources = [*files, ROOT / "build-and-start.sh"]
     # A message may be put together from lines of source, and from SQLite's own words.
     ours = re.sub(r'"?\n\s*f?"', "", "".join(file.read_text() for file in sources))
     ours = re.sub(r"\{[^{}\n]*\}", "", ours)

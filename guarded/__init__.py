@@ -1,0 +1,1 @@
+"""Change the schema of a Peewee application: playhouse's migrator, guarded by introspection."""

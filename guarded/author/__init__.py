@@ -1,0 +1,1 @@
+"""Writing migrations: new, verify, and pictures of the schema."""

@@ -1,0 +1,61 @@
+"""A new migration file, and its name in the list: both, or neither."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from guarded import listing
+from guarded.author import from_models as writer
+from guarded.author.renames import Ask
+from guarded.backends.interface import Backend, Patience
+from guarded.errors import UnusableMigration
+from guarded.project import Project
+from guarded.run import Runner
+
+
+def create(project: Project, name: str, text: str | None = None) -> Path:
+    """Write the file, from the template where no text is given, and add the name to the list.
+
+    Raises UnusableName, and UnusableMigration when there is no list.
+    """
+    _check_name(project, name)
+    if project.listing is None:
+        raise UnusableMigration(name, "this project does not say which file holds the list")
+    if "site-packages" in project.directory.parts:
+        raise UnusableMigration(
+            name, f"'{project.directory}' is an installed package; work in a checkout"
+        )
+    with project.listing.open(newline="", encoding="utf-8") as file:
+        changed = listing.with_name(file.read(), name)
+    path = project.directory / f"{name}.py"
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text or writer.template(name))
+    aside = project.listing.with_name(f"{project.listing.name}.new")
+    try:
+        with aside.open("w", newline="", encoding="utf-8") as file:
+            file.write(changed)
+        aside.chmod(project.listing.stat().st_mode & 0o777)
+        aside.replace(project.listing)
+    except BaseException:
+        path.unlink()
+        aside.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def from_models(project: Project, backend: Backend, name: str, ask: Ask) -> str | None:
+    """The text of a migration that makes, of what the listed ones make, what the models declare.
+
+    None when that is the same.
+    """
+    _check_name(project, name)
+    models = project.models()
+    unchecked = project._replace(models=lambda: models._replace(persistent=()))
+    with backend.scratch() as scratch:
+        Runner(unchecked, scratch, backup=False).up()
+        with scratch.transaction(Patience(), lambda: None) as made:
+            return writer.write(name, backend, made, models.persistent, ask)
+
+
+def _check_name(project: Project, name: str) -> None:
+    listing.check_name(name, project.directory, {*project.listed, *project.excluded})

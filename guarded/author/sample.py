@@ -1,0 +1,170 @@
+"""Rows of every kind for the tables of a scratch database.
+
+Each column gets its edge values: NULL where it may, empty, quotes, emoji, large numbers, dates in
+every spelling that old rows have; and foreign keys point at rows that are there.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+from peewee import DatabaseError, IntegrityError
+
+from guarded.backends.interface import Inspector, Names, Session
+from guarded.schema import Column, ForeignKey, Table
+
+TEXTS = ("plain", 'it\'s "quoted"', "emoji 😀 é", "", "['not', json", '["a", "b@example.com"]')
+DATES = (
+    "2025-12-12 10:00:00.000 +00:00",
+    "2025-12-12 10:00:00",
+    "2025-12-12T10:00:00.000Z",
+    "CURRENT_TIMESTAMP",
+)
+VALUES: dict[str, Sequence[Any]] = {
+    "TEXT": TEXTS,
+    "INTEGER": (0, 1, -1, 2**40),
+    "REAL": (0.0, -2.5, 1e300),
+    "NUMERIC": (*DATES, 7),
+    "BLOB": (b"\x00\xff", b""),
+}
+ROWS = 6
+TRIES = 40
+
+
+def fill(session: Session, names: Names) -> list[str]:
+    """Add rows to every table that is a table; gives those that take none of them.
+
+    Parents come first; a table of a circle of keys may get rows without a parent.
+    """
+    refused = []
+    for table in _parents_first(session.inspector, names):
+        if not sum(_insert(session, names, table, number) for number in range(ROWS)):
+            refused.append(table.name)
+    return refused
+
+
+def keep_what_fits(session: Session, target: Session, names: Names) -> int:
+    """Delete the rows that the same tables of ``target`` refuse, with their children; how many."""
+    gone = 0
+    quote, fold = names.quote, names.fold
+    for table in _parents_first(session.inspector, names):
+        other = target.inspector.table(table.name)
+        shared = {fold(c.name) for c in other.columns} if other else set()
+        columns = [c for c in table.columns if not c.generated and fold(c.name) in shared]
+        quoted = [quote(column.name) for column in columns]
+        rows = f"SELECT {', '.join(quoted)} FROM {quote(table.name)}"
+        for row in list(session.inspector.execute(rows)) if columns else ():
+            if not _add(target, names, table, dict(zip([c.name for c in columns], row))):
+                gone += _delete(session, names, table, dict(zip(quoted, row)))
+    return gone
+
+
+def _delete(session: Session, names: Names, table: Table, row: dict[str, Any]) -> int:
+    """The row and what refers to it; a scratch database has its foreign keys off."""
+    quote = names.quote
+    gone = 0
+    for child in session.inspector.schema().values():
+        for key in child.foreign_keys:
+            if names.fold(key.parent) != names.fold(table.name):
+                continue
+            values = {
+                quote(own): row[quote(parent)]
+                for own, parent in zip(key.columns, key.parent_columns)
+                if row.get(quote(parent)) is not None
+            }
+            if len(values) == len(key.columns) and child.name != table.name:
+                for found in _rows(session, names, child, values):
+                    gone += _delete(session, names, child, found)
+    where = " AND ".join(f"{name} IS {session.database.param}" for name in row)
+    sql = f"DELETE FROM {quote(table.name)} WHERE {where}"
+    with suppress(IntegrityError), session.database.atomic():
+        gone += session.database.execute_sql(sql, tuple(row.values())).rowcount
+    return gone
+
+
+def _rows(
+    session: Session, names: Names, table: Table, values: dict[str, Any]
+) -> list[dict[str, Any]]:
+    quoted = [names.quote(c.name) for c in table.columns if not c.generated]
+    where = " AND ".join(f"{name} = {session.database.param}" for name in values)
+    sql = f"SELECT {', '.join(quoted)} FROM {names.quote(table.name)} WHERE {where}"
+    found = session.database.execute_sql(sql, tuple(values.values())).fetchall()
+    return [dict(zip(quoted, row)) for row in found]
+
+
+def _parents_first(inspector: Inspector, names: Names) -> list[Table]:
+    waiting = [table for table in inspector.schema().values() if table.kind == "table"]
+    ordered: list[Table] = []
+    while waiting:
+        known = {names.fold(table.name) for table in ordered}
+        free = [
+            table
+            for table in waiting
+            if all(
+                names.fold(key.parent) in known | {names.fold(table.name)}
+                for key in table.foreign_keys
+            )
+        ]
+        ordered += free or waiting[:1]
+        waiting = [table for table in waiting if table not in ordered]
+    return ordered
+
+
+def _insert(session: Session, names: Names, table: Table, number: int) -> bool:
+    """One row, with other values as long as a constraint refuses them."""
+    return any(
+        _add(session, names, table, _values(session.inspector, names, table, number, attempt))
+        for attempt in range(TRIES)
+    )
+
+
+def _add(session: Session, names: Names, table: Table, values: dict[str, Any]) -> bool:
+    database = session.database
+    columns = ", ".join(map(names.quote, values))
+    marks = ", ".join([database.param] * len(values))
+    sql = f"INSERT INTO {names.quote(table.name)} ({columns}) VALUES ({marks})"
+    try:
+        with database.atomic():
+            database.execute_sql(sql, tuple(values.values()))
+    except DatabaseError:
+        return False
+    return True
+
+
+def _values(
+    inspector: Inspector, names: Names, table: Table, number: int, attempt: int
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for place, column in enumerate(c for c in table.columns if not c.generated):
+        if column.primary_key and table.is_numbered:
+            continue  # the database gives the next one
+        values[column.name] = _value(column, number + attempt * (place + 1), attempt)
+    for key in table.foreign_keys:
+        parents = _parents(inspector, names, key)
+        for name, value in zip(key.columns, next(itertools.islice(parents, number, None), ())):
+            values[name] = value
+    return values
+
+
+def _value(column: Column, number: int, attempt: int) -> Any:
+    """The ``number``-th value for the column; distinct ones once a constraint has refused some."""
+    choices = VALUES.get(column.storage, TEXTS)
+    if column.nullable and not column.primary_key and number % 3 == 2:
+        return None
+    value = choices[number % len(choices)]
+    if attempt or column.primary_key:
+        if choices is TEXTS:
+            return f"{value}{number}"
+        if column.storage == "INTEGER":
+            return number
+    return value
+
+
+def _parents(inspector: Inspector, names: Names, key: ForeignKey) -> Iterator[tuple[Any, ...]]:
+    columns = ", ".join(names.quote(name) for name in key.parent_columns)
+    sql = f"SELECT {columns} FROM {names.quote(key.parent)} LIMIT 100"
+    rows = list(inspector.execute(sql)) if inspector.has_table(key.parent) else []
+    return itertools.cycle(rows) if rows else iter(())

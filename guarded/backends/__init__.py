@@ -1,0 +1,1 @@
+"""The kinds of database: each is one package behind the interface."""

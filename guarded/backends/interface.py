@@ -1,0 +1,287 @@
+"""The seam: what the engine asks of a kind of database, and what SQL does not say portably.
+
+Whatever is above this package works through these protocols alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from guarded.changes import Change
+    from guarded.findings import Finding
+    from guarded.project import Project
+    from guarded.schema import ForeignKey, Index, Schema, Table
+    from guarded.steps import Target
+
+Execute = Callable[..., Any]  # SQL and values in, an iterable of rows out
+OnProgress = Callable[[int, int], None]  # parts done, parts in all
+
+
+class Patience(NamedTuple):
+    """``wait``: seconds for another process's lock; ``on_wait`` hears once who holds it."""
+
+    wait: float = 60.0
+    on_wait: Callable[[list[str]], None] = lambda holders: None
+
+
+class Names(Protocol):
+    """Identifiers and values as this kind of database spells them."""
+
+    def fold(self, name: str) -> str:
+        """The spelling that all spellings of one identifier share."""
+
+    def quote(self, name: str) -> str: ...
+
+    def literal(self, value: object) -> str:
+        """A Python value as SQL."""
+
+    def spelling(self, sql: str) -> str:
+        """One spelling for all spellings of a type or an expression."""
+
+    def one_line(self, sql: str) -> str:
+        """The statement without line ends and comments, and with its strings as they are."""
+
+    def meaning(self, default: str) -> str | None:
+        """One spelling for all spellings of a default, as in ``schema.Column``."""
+
+
+class Inspector(Protocol):
+    """Reads the schema and counts rows, over one connection.  Never writes."""
+
+    execute: Execute
+
+    def has_table(self, name: str) -> bool: ...
+
+    def table(self, name: str) -> Table | None: ...
+
+    def schema(self) -> Schema:
+        """The tables that people made, with the parts of virtual ones left out, by folded name."""
+
+    def is_empty(self) -> bool:
+        """Whether there is no object at all."""
+
+    def script(self) -> list[str]:
+        """The statements that make this schema of an empty database, without the history."""
+
+    def objects(self) -> Mapping[Target, str | None]:
+        """All that people made, with the SQL that makes it; None where there is none."""
+
+    def count(self, table: str, condition: str = "") -> int:
+        """The number of its rows, of those that meet the condition if one is given."""
+
+
+class Session(NamedTuple):
+    """One open connection, inside of a transaction; ``database`` is Peewee's."""
+
+    database: Any
+    inspector: Inspector
+
+
+class Ddl(Protocol):
+    """Applies changes, each in the cheapest way that keeps all else."""
+
+    def table(self, name: str) -> Table | None:
+        """The table as it will be once what waits is done."""
+
+    def children(self, table: str) -> Sequence[tuple[str, ForeignKey]]:
+        """The foreign keys of other tables that refer to this one."""
+
+    def index(self, table: str, sql: str) -> Index | None:
+        """The index that a CREATE INDEX would make; None for what makes none."""
+
+    def obstacles(self, change: Change) -> list[str]:
+        """What stands in the way of the change, each by kind and name."""
+
+    def affected(self, change: Change) -> Iterable[Target]:
+        """Other objects that the change alters or drops along."""
+
+    def waits(self, change: Change) -> bool:
+        """Whether the change will be done together with others, by ``settle``."""
+
+    def apply(self, change: Change) -> None:
+        """Do it now, or remember it for ``settle``.  Raises Refused, and nothing is done then."""
+
+    def waiting(self) -> Sequence[str]:
+        """The tables that ``settle`` would change."""
+
+    def settle(self, table: str) -> None:
+        """Do what waits for this table."""
+
+
+class RowCount(NamedTuple):
+    """A table's rows before and after a migration; ``trigger`` wrote it, where one did."""
+
+    table: str
+    before: int
+    after: int
+    trigger: str | None
+
+
+class Written(NamedTuple):
+    """Rows that a migration added or removed without saying so, and tables that it wrote where the
+    ledger could not see it.
+
+    Rows that a statement adds to the table that it names are meant; rows that a trigger adds are
+    not, and rows that vanish need a verb.
+    """
+
+    counts: list[RowCount]
+    unseen: list[str]
+
+
+class ChangedObject(NamedTuple):
+    """``migration`` is the one that did it, where that is known."""
+
+    target: Target
+    is_gone: bool
+    migration: str | None
+
+
+class FallenMark(NamedTuple):
+    """A table whose next id fell, with the mark before and now."""
+
+    table: str
+    before: int
+    after: int
+
+
+class Dangling(NamedTuple):
+    """Rows whose foreign key points nowhere now, and did not before."""
+
+    child: str
+    parent: str
+    rows: int
+    migration: str | None
+
+
+class Left(NamedTuple):
+    """What a run leaves behind that no step says."""
+
+    changed: list[ChangedObject]
+    fallen: list[FallenMark]
+    dangling: list[Dangling]
+
+
+class Effects(NamedTuple):
+    """What a statement would make, whose values it would take away, and the columns that it
+    sets."""
+
+    makes: frozenset[Target] = frozenset()
+    takes: tuple[Target, ...] = ()
+    sets: tuple[Target, ...] = ()
+
+
+class Ledger(Protocol):
+    """Sees every statement of a run before it is executed, and keeps what was there before.
+
+    Facts only: ``guarded.promises`` has the sentences.
+    """
+
+    def migration(self, name: str) -> AbstractContextManager[None]:
+        """While the block runs, deny what a migration must not do."""
+
+    def before(self, sql: str, params: Sequence[Any], *, meant: bool) -> Effects:
+        """Look at a statement that is about to run.  Raises Refused for what is denied."""
+
+    def mean(self, *targets: Target) -> None:
+        """These are meant to change.  Raises InMemoryTable."""
+
+    def refuse_in_memory(self, table: str) -> None:
+        """Raise InMemoryTable for a table that no migration may touch."""
+
+    def trusting(self) -> AbstractContextManager[None]:
+        """While the block runs, the statements are the engine's own."""
+
+    def suspect(self, change: Change) -> None:
+        """Note the foreign keys that a change could leave without a parent."""
+
+    def new_columns(self) -> set[Target]:
+        """Columns that the migration that just ran added by statements of its own."""
+
+    def written(self) -> Written:
+        """Of the migration that just ran."""
+
+    def left(self) -> Left:
+        """Of the whole run."""
+
+
+class Backend(Protocol):
+    """One database, which may not exist yet."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def names(self) -> Names: ...
+
+    @property
+    def version(self) -> str:
+        """Of the database program, for the history and for people."""
+
+    def __str__(self) -> str:
+        """Where it is, without secrets."""
+
+    @property
+    def is_there(self) -> bool: ...
+
+    def size(self) -> int:
+        """In bytes; 0 while there is none."""
+
+    def reading(self, patience: Patience) -> AbstractContextManager[Inspector | None]:
+        """Read-only; None while there is no database.  Raises UnusableDatabase."""
+
+    def transaction(
+        self, patience: Patience, on_commit: Callable[[], None]
+    ) -> AbstractContextManager[Session]:
+        """Hold the lock of runners, and commit; on any exception leave all as it was.
+
+        ``on_commit`` is called before a signal can come through.  Raises DatabaseLocked and
+        DatabaseFailed.
+        """
+
+    def clone(self, of: Inspector | None) -> AbstractContextManager[Session]:
+        """The same schema without rows, to try things on; gone with the block."""
+
+    def scratch(self) -> AbstractContextManager[Backend]:
+        """An empty database of this kind, gone with the block."""
+
+    def copy(
+        self, patience: Patience, on_progress: OnProgress
+    ) -> AbstractContextManager[Backend | None]:
+        """A whole copy of this database, gone with the block; None while there is none."""
+
+    def declared(self, models: Sequence[Any]) -> Schema:
+        """What these Peewee models would create."""
+
+    def ledger(self, session: Session, in_memory: Mapping[str, str]) -> Ledger:
+        """``in_memory``: tables that no migration may touch, with the model of each."""
+
+    def ddl(self, session: Session, playhouse: Any, ledger: Ledger) -> Ddl:
+        """``playhouse`` is its SchemaMigrator for the session's database."""
+
+    def only_copies(self, inspector: Inspector, tables: Iterable[str]) -> Iterator[Finding]:
+        """Tables of which another tool left the only copy of the rows elsewhere."""
+
+    def back_up(self, patience: Patience, on_progress: OnProgress) -> Path | None:
+        """Take a backup; None while there is no database.  Raises BackupFailed."""
+
+    def backups(self) -> list[Path]:
+        """The oldest first."""
+
+    def prune_backups(self) -> None:
+        """Remove all backups but the newest."""
+
+    def restore(
+        self, project: Project, file: Path, patience: Patience, on_progress: OnProgress
+    ) -> Path | None:
+        """Put a backup in the place of the database; gives the copy of what was there.
+
+        Raises RestoreRefused and DatabaseLocked, and then nothing was touched.
+        """
+
+    def examine(self, project: Project, patience: Patience) -> Iterator[Finding]:
+        """All that doctor asks of this kind of database, from the outside in."""

@@ -1,0 +1,97 @@
+"""A CREATE TABLE statement with one thing changed.
+
+An edit replaces only the span that it touches: comments, spelling and everything else stay as they
+were written.  Every function returns another statement, and raises KeyError for a column that the
+table does not have.
+"""
+
+from __future__ import annotations
+
+from guarded.backends.sqlite.text import ColumnDefinition, Constraint, CreateTable, fold
+
+Span = tuple[int, int, str]  # from, to, and what stands there instead
+
+
+def with_not_null(table: CreateTable, name: str) -> CreateTable:
+    column = table.column(name)
+    if null := column.constraint("NULL"):
+        return _replace(table, (null.start, null.end, "NOT NULL"))
+    end = (column.type_tokens or column.tokens[:1])[-1].end
+    return _replace(table, (end, end, " NOT NULL"))
+
+
+def without_not_null(table: CreateTable, name: str) -> CreateTable:
+    return _without(table, table.column(name), "NOT")
+
+
+def with_type(table: CreateTable, name: str, type_: str) -> CreateTable:
+    column = table.column(name)
+    if column.type_tokens:
+        start, end = column.type_tokens[0].start, column.type_tokens[-1].end
+        return _replace(table, (start, end, type_))
+    end = column.tokens[0].end
+    return _replace(table, (end, end, f" {type_}"))
+
+
+def with_default(table: CreateTable, name: str, default: str) -> CreateTable:
+    """``default`` is SQL: a literal, or an expression in parentheses."""
+    column = table.column(name)
+    if old := column.constraint("DEFAULT"):
+        return _replace(table, (old.start, old.end, f"DEFAULT {default}"))
+    return _replace(table, (column.end, column.end, f" DEFAULT {default}"))
+
+
+def without_default(table: CreateTable, name: str) -> CreateTable:
+    return _without(table, table.column(name), "DEFAULT")
+
+
+def with_column(table: CreateTable, definition: str) -> CreateTable:
+    end = table.columns[-1].end
+    return _replace(table, (end, end, f", {definition}"))
+
+
+def without_column(table: CreateTable, name: str) -> CreateTable:
+    """Without the column and the table constraints that are about this column alone."""
+    column = table.column(name)
+    own = [c for c in table.constraints if table.subjects(c) == {fold(name)}]
+    doomed = [(column.start, column.end), *((c.start, c.end) for c in own)]
+    return _replace(table, *(edit for span in doomed for edit in _cut(table, *span)))
+
+
+def with_constraint(table: CreateTable, definition: str) -> CreateTable:
+    end = (table.constraints or table.columns)[-1].end
+    return _replace(table, (end, end, f", {definition}"))
+
+
+def without_constraint(table: CreateTable, constraint: Constraint) -> CreateTable:
+    if constraint in table.constraints:
+        return _replace(table, *_cut(table, constraint.start, constraint.end))
+    return _replace(table, _trimmed(table, constraint))
+
+
+def _without(table: CreateTable, column: ColumnDefinition, kind: str) -> CreateTable:
+    doomed = [constraint for constraint in column.constraints if constraint.kind == kind]
+    return _replace(table, *(_trimmed(table, constraint) for constraint in doomed))
+
+
+def _trimmed(table: CreateTable, constraint: Constraint) -> Span:
+    """The span with the blanks before it, unless they end a ``--`` comment."""
+    before = max(t.end for t in table.tokens if t.end <= constraint.start)
+    between = table.sql[before : constraint.start]
+    return before if between.isspace() else constraint.start, constraint.end, ""
+
+
+def _cut(table: CreateTable, start: int, end: int) -> list[Span]:
+    """The span and the comma that it leaves over, if there is one."""
+    before = max((t for t in table.tokens if t.end <= start), key=lambda t: t.end)
+    after = min((t for t in table.tokens if t.start >= end), key=lambda t: t.start)
+    comma = before if before.text == "," else after
+    commas = [(comma.start, comma.end, "")] if comma.text == "," else []
+    return [(start, end, ""), *commas]
+
+
+def _replace(table: CreateTable, *spans: Span) -> CreateTable:
+    sql = table.sql
+    for start, end, text in sorted(spans, reverse=True):
+        sql = sql[:start] + text + sql[end:]
+    return CreateTable(sql)

@@ -1,0 +1,187 @@
+"""The schema of a database as it is now.  Reads only, and never a table's rows.
+
+Functions take ``execute``: anything that runs one SQL statement and gives its rows, such as
+``sqlite3.Connection.execute``.  Names are compared as SQLite does, without regard to ASCII case.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guarded.backends.interface import Execute
+from guarded.backends.sqlite.text import fold, literal, quote
+from guarded.schema import Column, ForeignKey
+from guarded.steps import Kind, Target
+
+if TYPE_CHECKING:
+    from guarded.schema import Schema, Table
+
+
+# Rows of sqlite_master that SQLite makes and keeps by itself.
+INTERNAL = "name LIKE 'sqlite\\_%' ESCAPE '\\'"
+KINDS = {0: "", 2: "VIRTUAL", 3: "STORED"}  # of generated columns, in PRAGMA table_xinfo
+
+
+class SchemaObject(NamedTuple):
+    """A table, index, trigger or view with the text that made it (None: made by a constraint)."""
+
+    kind: str
+    name: str
+    table: str
+    sql: str | None
+
+    def __str__(self) -> str:
+        return f"{self.kind} '{self.name}'"
+
+    @property
+    def target(self) -> Target:
+        kind = Kind(self.kind)
+        if kind in (Kind.TABLE, Kind.VIEW):
+            return Target(kind, self.name)
+        return Target(kind, self.table, self.name)
+
+
+class Inspector:
+    """What one connection can see, see ``guarded.backends.interface``."""
+
+    def __init__(self, execute: Execute) -> None:
+        self.execute = execute
+
+    def has_table(self, name: str) -> bool:
+        return has_table(self.execute, name)
+
+    def table(self, name: str) -> Table | None:
+        from guarded.backends.sqlite import describe
+
+        found = find(self.execute, name, "table")
+        return describe.table(self.execute, found) if found else None
+
+    def schema(self) -> Schema:
+        from guarded.backends.sqlite import describe
+
+        return describe.schema(self.execute)
+
+    def is_empty(self) -> bool:
+        return not objects(self.execute)
+
+    def script(self) -> list[str]:
+        from guarded import history
+
+        kinds = kinds_of_tables(self.execute)
+        return [
+            item.sql
+            for item in objects(self.execute)
+            if item.sql and item.table != history.TABLE and kinds.get(item.table) != "shadow"
+        ]
+
+    def objects(self) -> Mapping[Target, str | None]:
+        return {item.target: item.sql for item in objects(self.execute)}
+
+    def count(self, table: str, condition: str = "") -> int:
+        where = f" WHERE {condition}" if condition else ""
+        rows = self.execute(f"SELECT count(*) FROM {quote(table)}{where}")
+        return int(next(iter(rows))[0])
+
+
+def objects(execute: Execute, *kinds: str) -> list[SchemaObject]:
+    """All that people made, or what of it is of these kinds, in the order of creation."""
+    of_kind = f" AND type IN ({', '.join(map(literal, kinds))})" if kinds else ""
+    rows = execute(
+        f"SELECT type, name, tbl_name, sql FROM sqlite_master WHERE NOT {INTERNAL}{of_kind}"
+    )
+    return [SchemaObject(*row) for row in rows]
+
+
+def find(execute: Execute, name: str, *kinds: str) -> SchemaObject | None:
+    """The object of that name, of one of these kinds if any is given."""
+    rows = execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name = ? COLLATE NOCASE", (name,)
+    )
+    found = [SchemaObject(*row) for row in rows]
+    return next((o for o in found if not kinds or o.kind in kinds), None)
+
+
+def has_table(execute: Execute, name: str) -> bool:
+    return find(execute, name, "table") is not None
+
+
+def dependents(execute: Execute, table: str) -> list[SchemaObject]:
+    """Indexes and triggers of this table that have a text of their own, in order of creation."""
+    rows = execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE tbl_name = ? COLLATE NOCASE "
+        "AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid",
+        (table,),
+    )
+    return [SchemaObject(*row) for row in rows]
+
+
+def columns(execute: Execute, table: str) -> tuple[Column, ...]:
+    """In their order, with the generated ones and without a virtual table's hidden ones.
+
+    Without what only the table's text tells: see ``describe.table``.
+    """
+    return tuple(
+        Column(name, type_, not not_null, default, key, KINDS[hidden])
+        for _, name, type_, not_null, default, key, hidden in execute(
+            f"PRAGMA table_xinfo({quote(table)})"
+        )
+        if hidden in KINDS
+    )
+
+
+def has_column(execute: Execute, table: str, name: str) -> bool:
+    return any(fold(c.name) == fold(name) for c in columns(execute, table))
+
+
+def foreign_keys(execute: Execute, table: str) -> tuple[ForeignKey, ...]:
+    """In the order of declaration."""
+    parts: dict[int, list[Any]] = {}
+    for row in list(execute(f"PRAGMA foreign_key_list({quote(table)})")):
+        parts.setdefault(row[0], []).append(row)
+    keys = []
+    for number in sorted(parts, reverse=True):  # SQLite numbers them backwards
+        rows = sorted(parts[number], key=lambda row: int(row[1]))
+        parent, on_update, on_delete = rows[0][2], rows[0][5], rows[0][6]
+        parent_columns = tuple(row[4] for row in rows)
+        if None in parent_columns:
+            parent_columns = primary_key(execute, parent)
+        keys.append(
+            ForeignKey(tuple(row[3] for row in rows), parent, parent_columns, on_delete, on_update)
+        )
+    return tuple(keys)
+
+
+def primary_key(execute: Execute, table: str) -> tuple[str, ...]:
+    in_key = [c for c in columns(execute, table) if c.primary_key]
+    return tuple(c.name for c in sorted(in_key, key=lambda c: c.primary_key))
+
+
+def children(execute: Execute, parent: str) -> list[str]:
+    """The other tables with a foreign key to this one."""
+    rows = execute(
+        "SELECT DISTINCT child.name FROM sqlite_master AS child, "
+        "pragma_foreign_key_list(child.name) AS key WHERE child.type = 'table' "
+        'AND key."table" = ? COLLATE NOCASE AND child.name <> ? COLLATE NOCASE',
+        (parent, parent),
+    )
+    return [str(row[0]) for row in rows]
+
+
+def kinds_of_tables(execute: Execute) -> dict[str, str]:
+    """Each table's name to table, virtual or shadow."""
+    rows = execute("PRAGMA table_list")
+    return {row[1]: row[2] for row in rows if row[0] == "main"}
+
+
+def compile_only(execute: Execute, sql: str, params: Sequence[Any] = ()) -> None:
+    """Let SQLite compile a statement, and its authorizer see it, without running it.
+
+    Every call has a text of its own: the driver would keep the statement, and SQLite (seen in
+    3.40) crashes when it compiles an EXPLAIN anew after the schema changed.
+    """
+    list(execute(f"EXPLAIN /* {next(_COMPILED)} */ {sql}", params))
+
+
+_COMPILED = itertools.count()

@@ -1,0 +1,456 @@
+"""What a run does to the database, told by SQLite itself before it is done.
+
+SQLite calls an authorizer for everything that a statement touches while it compiles it
+(https://www.sqlite.org/c3ref/set_authorizer.html), triggers included.  Counting waits for the first
+statement that writes a table, so that an untouched table costs nothing however large it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from guarded import history
+from guarded.backends.interface import (
+    ChangedObject,
+    Dangling,
+    Effects,
+    Execute,
+    FallenMark,
+    Left,
+    RowCount,
+    Written,
+)
+from guarded.backends.sqlite import inspect
+from guarded.backends.sqlite.text import fold, quote
+from guarded.changes import AddConstraint, Change, DropTable, Fill, SetType
+from guarded.errors import InMemoryTable, MigrationError, Refused
+from guarded.steps import Kind, Target
+
+WRITES = {
+    sqlite3.SQLITE_INSERT: "insert",
+    sqlite3.SQLITE_UPDATE: "update",
+    sqlite3.SQLITE_DELETE: "delete",
+}
+# https://www.sqlite.org/c3ref/c_alter_table.html: the first argument has the name of what is
+# created or dropped, the second that of its table; ALTER TABLE has the table in the second.
+CREATES = {
+    sqlite3.SQLITE_CREATE_TABLE: Kind.TABLE,
+    sqlite3.SQLITE_CREATE_INDEX: Kind.INDEX,
+    sqlite3.SQLITE_CREATE_TRIGGER: Kind.TRIGGER,
+    sqlite3.SQLITE_CREATE_VIEW: Kind.VIEW,
+    sqlite3.SQLITE_CREATE_VTABLE: Kind.TABLE,
+}
+DROPS = {
+    sqlite3.SQLITE_DROP_TABLE: Kind.TABLE,
+    sqlite3.SQLITE_DROP_INDEX: Kind.INDEX,
+    sqlite3.SQLITE_DROP_TRIGGER: Kind.TRIGGER,
+    sqlite3.SQLITE_DROP_VIEW: Kind.VIEW,
+    sqlite3.SQLITE_DROP_VTABLE: Kind.TABLE,
+}
+
+Key = tuple[Kind, str]  # of an object, by its folded name
+
+
+class Write(NamedTuple):
+    """A table that a statement writes; ``column`` for an update, ``trigger`` when one does it."""
+
+    table: str
+    kind: str
+    column: str | None
+    trigger: str | None
+
+
+class Touched(NamedTuple):
+    """All that a statement would write, create, drop and alter."""
+
+    writes: frozenset[Write] = frozenset()
+    creates: frozenset[Target] = frozenset()
+    drops: frozenset[Target] = frozenset()
+    alters: frozenset[Target] = frozenset()
+
+    @property
+    def objects(self) -> frozenset[Target]:
+        return self.creates | self.drops | self.alters
+
+
+class SqliteLedger:
+    """See ``guarded.backends.interface.Ledger``; one for a run and its connection."""
+
+    def __init__(self, connection: sqlite3.Connection, in_memory: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+        self._authorizer = _Authorizer(connection, in_memory)
+        self._objects = {_key(o.target): o for o in inspect.objects(self._execute)}
+        self._marks = _marks(self._execute)
+        self._shadows = _shadows(self._execute)
+        self._dangling: dict[str, set[tuple[Any, ...]]] = {}
+        self._culprits: dict[Key, str] = {}
+        self._all_meant: set[Key] = set()
+        self._begin("")
+
+    @contextmanager
+    def migration(self, name: str) -> Iterator[None]:
+        self._begin(name)
+        try:
+            with self._authorizer.watching(name):
+                yield
+        finally:
+            self._all_meant |= self._meant
+
+    def _begin(self, name: str) -> None:
+        self._migration = name
+        self._meant: set[Key] = {(Kind.TABLE, history.TABLE)}
+        self._counts: dict[str, tuple[str, int]] = {}  # a table and its rows before
+        self._inserted: set[str] = set()  # by a statement that names them
+        self._triggers: dict[str, str] = {}
+        self._known: set[str] = set()
+        self._columns: dict[str, set[str]] = {}
+        self._written: set[Write] = set()
+
+    def mean(self, *targets: Target) -> None:
+        for target in targets:
+            self._meant.add(_key(target))
+            if target.kind is Kind.TABLE:
+                self._authorizer.refuse_in_memory(target.table)
+
+    def refuse_in_memory(self, table: str) -> None:
+        self._authorizer.refuse_in_memory(table)
+
+    @contextmanager
+    def trusting(self) -> Iterator[None]:
+        with self._authorizer.trusting():
+            yield
+
+    # What a statement will do.
+
+    def before(self, sql: str, params: Sequence[Any], *, meant: bool = False) -> Effects:
+        if not self._authorizer.armed or (sql in self._known and not meant):
+            return Effects()
+        if not self._connection.in_transaction:
+            raise Refused(
+                f"the transaction ended before '{self._migration}' did, as it does on a full disk; "
+                "this statement would not be undone with the rest"
+            )
+        self._written |= self._authorizer.seen().writes
+        touched = self._authorizer.compile(sql, params)
+        if touched.objects:  # another trigger may fire from now on
+            self._known.clear()
+        self._known.add(sql)
+        if meant:
+            self.mean(*(_table(w.table) for w in touched.writes if w.trigger is None))
+            self.mean(*touched.objects)
+        makes = set()
+        for target in touched.objects:
+            self._culprits.setdefault(_key(target), self._migration)
+            existing = inspect.find(self._execute, target.name or target.table)
+            if existing is not None and target.kind is Kind.TABLE:
+                self._columns.setdefault(existing.name, self._columns_of(existing.name))
+            if existing is None and target in touched.creates:
+                makes.add(target)
+                self._meant.add(_key(target))
+        for write in touched.writes:
+            self._count(write)
+            self._suspect(write.table, write.kind, write.column)
+        takes = [t for t in touched.drops if t.kind is Kind.TABLE]
+        deletes = (w.table for w in touched.writes if w.kind == "delete" and w.trigger is None)
+        takes += [Target(Kind.ROWS, table) for table in deletes if _table(table) not in takes]
+        sets = (
+            Target(Kind.COLUMN, w.table, w.column)
+            for w in touched.writes
+            if w.column is not None and w.trigger is None
+        )
+        return Effects(frozenset(makes), _sorted(takes), _sorted(sets))
+
+    def _count(self, write: Write) -> None:
+        owner = self._owner(write.table)
+        key = fold(owner)
+        if key not in self._counts:
+            is_meant = (Kind.TABLE, key) in self._meant
+            if is_meant or not inspect.has_table(self._execute, owner):
+                return
+            self._counts[key] = owner, self._rows(owner)
+        if write.trigger is None and write.kind == "insert":
+            self._inserted.add(key)
+        if write.trigger is not None and write.kind != "update":
+            self._triggers.setdefault(key, write.trigger)
+
+    def _owner(self, table: str) -> str:
+        """The virtual table that this is a part of, or the table itself."""
+        return self._shadows.get(fold(table), table)
+
+    def suspect(self, change: Change) -> None:
+        if isinstance(change, (Fill, SetType)):
+            self._suspect(change.table, "update", change.column)
+        elif isinstance(change, AddConstraint):
+            self._suspect(change.table, "update", None)
+        elif isinstance(change, DropTable):
+            self._suspect(change.table, "delete", None)
+
+    def _suspect(self, table: str, kind: str, column: str | None) -> None:
+        suspects = []
+        if kind != "delete":
+            keys = inspect.foreign_keys(self._execute, table)
+            if any(column is None or fold(column) in map(fold, key.columns) for key in keys):
+                suspects.append(table)
+        if kind != "insert":
+            suspects += [
+                child
+                for child in inspect.children(self._execute, table)
+                if column is None or self._refers(child, table, column)
+            ]
+        for child in suspects:
+            if fold(child) not in self._dangling:
+                self._dangling[fold(child)] = dangling(self._execute, child)
+                self._culprits.setdefault((Kind.FOREIGN_KEY, fold(child)), self._migration)
+
+    def _refers(self, child: str, parent: str, column: str) -> bool:
+        return any(
+            fold(key.parent) == fold(parent) and fold(column) in map(fold, key.parent_columns)
+            for key in inspect.foreign_keys(self._execute, child)
+        )
+
+    def _rows(self, table: str) -> int:
+        return inspect.Inspector(self._execute).count(table)
+
+    def _columns_of(self, table: str) -> set[str]:
+        return {c.name for c in inspect.columns(self._execute, table)}
+
+    def new_columns(self) -> set[Target]:
+        return {
+            Target(Kind.COLUMN, table, name)
+            for table, before in self._columns.items()
+            for name in self._columns_of(table) - before
+        }
+
+    # What was done.
+
+    def written(self) -> Written:
+        counts = []
+        for key, (table, before) in self._counts.items():
+            is_meant = (Kind.TABLE, key) in self._meant
+            # A table that is gone is among the changed objects.
+            if is_meant or not inspect.has_table(self._execute, table):
+                continue
+            after, trigger = self._rows(table), self._triggers.get(key)
+            is_added = after > before and key in self._inserted and trigger is None
+            if after != before and not is_added:
+                counts.append(RowCount(table, before, after, trigger))
+        return Written(counts, self._unseen())
+
+    def _unseen(self) -> list[str]:
+        self._shadows.update(_shadows(self._execute))
+        written = self._written | self._authorizer.seen().writes
+        owners = {self._owner(write.table) for write in written}
+        return [
+            table
+            for table in sorted(owners)
+            if fold(table) not in self._counts
+            and (Kind.TABLE, fold(table)) not in self._meant
+            and inspect.has_table(self._execute, table)
+        ]
+
+    def left(self) -> Left:
+        return Left(self._changed(), self._fallen(), self._newly_dangling())
+
+    def _changed(self) -> list[ChangedObject]:
+        now = {_key(o.target): o for o in inspect.objects(self._execute)}
+        changed = []
+        for key, old in self._objects.items():
+            new = now.get(key)
+            owner = (Kind.TABLE, fold(self._owner(old.table)))
+            is_meant = key in self._all_meant or (old.kind == "table" and owner in self._all_meant)
+            if is_meant or (new is not None and new.sql == old.sql):
+                continue
+            culprit = self._culprits.get(key) or self._culprits.get((Kind.TABLE, fold(old.table)))
+            changed.append(ChangedObject(old.target, new is None, culprit))
+        return changed
+
+    def _fallen(self) -> list[FallenMark]:
+        now = _marks(self._execute)
+        return [
+            FallenMark(table, mark, now.get(table, 0))
+            for table, mark in self._marks.items()
+            if (Kind.ID_MARK, fold(table)) not in self._all_meant and now.get(table, 0) < mark
+        ]
+
+    def _newly_dangling(self) -> list[Dangling]:
+        found = []
+        for child, before in self._dangling.items():
+            stored = inspect.find(self._execute, child, "table")
+            new = dangling(self._execute, stored.name) - before if stored else set()
+            for parent in sorted({str(row[2]) for row in new}):
+                rows = sum(row[2] == parent for row in new)
+                culprit = self._culprits.get((Kind.FOREIGN_KEY, child))
+                found.append(Dangling(child, parent, rows, culprit))
+        return found
+
+
+class _Authorizer:
+    """The authorizer of one connection; looks on only inside of ``watching()``.
+
+    Denied to a migration there is to end the run's transaction, to attach another file, to reach a
+    table that lives in memory only, and to write the history.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, in_memory: Mapping[str, str]) -> None:
+        self._connection = connection
+        self._in_memory = {fold(table): (table, model) for table, model in in_memory.items()}
+        self._migration = ""
+        self.armed = False
+        self._refusal: MigrationError | None = None
+        self._writes: set[Write] = set()
+        self._creates: set[Target] = set()
+        self._drops: set[Target] = set()
+        self._alters: set[Target] = set()
+        connection.set_authorizer(self._authorize)
+
+    @contextmanager
+    def watching(self, migration: str) -> Iterator[None]:
+        """Raises what was denied, in place of SQLite's "not authorized" and of what came of it."""
+        self._migration, self._refusal, self.armed = migration, None, True
+        try:
+            yield
+        except Exception as exc:
+            if self._refusal is not None and self._refusal is not exc:
+                raise self._refusal from exc
+            raise
+        finally:
+            self.armed = False
+        if self._refusal is not None:  # the migration caught the error and went on
+            raise self._refusal
+
+    @contextmanager
+    def trusting(self) -> Iterator[None]:
+        armed, self.armed = self.armed, False
+        try:
+            yield
+        finally:
+            self.armed = armed
+
+    def compile(self, sql: str, params: Sequence[Any]) -> Touched:
+        """Compile the statement and say what it would do; nothing for one that does not compile.
+
+        Raises what is denied.
+        """
+        self.seen()
+        try:
+            inspect.compile_only(self._connection.execute, sql, params)
+        except sqlite3.Error as exc:
+            if self._refusal is not None:
+                raise self._refusal from exc
+            return Touched()  # running it will say what is wrong with it
+        return self.seen()
+
+    def seen(self) -> Touched:
+        """All that was compiled since the last call."""
+        touched = Touched(
+            frozenset(self._writes),
+            frozenset(self._creates),
+            frozenset(self._drops),
+            frozenset(self._alters),
+        )
+        self._writes.clear()
+        self._creates.clear()
+        self._drops.clear()
+        self._alters.clear()
+        return touched
+
+    def refuse_in_memory(self, table: str) -> None:
+        if fold(table) in self._in_memory:
+            raise InMemoryTable(*self._in_memory[fold(table)])
+
+    def _authorize(
+        self, action: int, one: str | None, two: str | None, _schema: str | None, by: str | None
+    ) -> int:
+        if not self.armed:
+            return sqlite3.SQLITE_OK
+        if action == sqlite3.SQLITE_TRANSACTION:
+            self._refusal = Refused(
+                f"'{self._migration}' may not {one} the transaction: a run is one transaction, so "
+                "that it can be undone as a whole; leave that out (executescript commits, too)"
+            )
+            return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_ATTACH:
+            self._refusal = Refused(
+                f"'{self._migration}' may not attach another file; it would not be undone with the "
+                "rest, and is in no backup"
+            )
+            return sqlite3.SQLITE_DENY
+        table = None
+        if action in WRITES and one is not None and not one.startswith("sqlite_"):
+            column = two if action == sqlite3.SQLITE_UPDATE else None
+            self._writes.add(Write(one, WRITES[action], column, by))
+            table = one
+        elif action in CREATES and one is not None:
+            target = _object(CREATES[action], one, two)
+            self._creates.add(target)
+            table = target.table
+        elif action in DROPS and one is not None:
+            target = _object(DROPS[action], one, two)
+            self._drops.add(target)
+            table = target.table
+        elif action == sqlite3.SQLITE_ALTER_TABLE and two is not None:
+            self._alters.add(_table(two))
+            table = two
+        if table is not None and fold(table) in self._in_memory:
+            self._refusal = InMemoryTable(*self._in_memory[fold(table)])
+            return sqlite3.SQLITE_DENY
+        if table is not None and fold(table) == history.TABLE:
+            self._refusal = Refused(
+                f"'{self._migration}' may not change {history.TABLE}, which says what was applied; "
+                "use fake or down"
+            )
+            return sqlite3.SQLITE_DENY
+        return sqlite3.SQLITE_OK
+
+
+def dangling(execute: Execute, table: str) -> set[tuple[Any, ...]]:
+    """Rows of the table whose foreign key points nowhere: table, rowid, parent, number of the key.
+
+    A key that SQLite can't check, because the parent's columns are not unique, is one such row.
+    """
+    try:
+        return set(execute(f"PRAGMA foreign_key_check({quote(table)})"))
+    except sqlite3.OperationalError as exc:
+        return {(table, None, str(exc), None)}
+
+
+def _object(kind: Kind, name: str, table: str | None) -> Target:
+    if kind in (Kind.TABLE, Kind.VIEW):
+        return Target(kind, name)
+    return Target(kind, table or "", name)
+
+
+def _sorted(targets: Iterable[Target]) -> tuple[Target, ...]:
+    return tuple(sorted(targets, key=str))
+
+
+def _table(name: str) -> Target:
+    return Target(Kind.TABLE, name)
+
+
+def _key(target: Target) -> Key:
+    """Indexes, triggers, tables and views share one name space each, whatever their table is."""
+    return target.kind, fold(target.name if target.name is not None else target.table)
+
+
+def _shadows(execute: Execute) -> dict[str, str]:
+    """The parts of virtual tables, folded, with the virtual table of each."""
+    kinds = inspect.kinds_of_tables(execute)
+    virtual = sorted((n for n, kind in kinds.items() if kind == "virtual"), key=len)
+    return {
+        fold(name): owner
+        for name, kind in kinds.items()
+        if kind == "shadow"
+        for owner in virtual
+        if fold(name).startswith(f"{fold(owner)}_")
+    }
+
+
+def _marks(execute: Execute) -> dict[str, int]:
+    if not inspect.has_table(execute, "sqlite_sequence"):
+        return {}
+    return dict(execute("SELECT name, seq FROM sqlite_sequence"))

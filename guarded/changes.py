@@ -1,0 +1,150 @@
+"""Changes of a schema as values: verbs make them, a backend applies them.
+
+``table`` and ``column`` are names as they are stored; SQL in a value is the backend's own dialect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+
+class CreateTable(NamedTuple):
+    """The table of a Peewee model, without its indexes."""
+
+    model: Any
+    table: str
+
+
+class DropTable(NamedTuple):
+    table: str
+
+
+class RenameTable(NamedTuple):
+    table: str
+    new_name: str
+
+
+class RenameColumn(NamedTuple):
+    table: str
+    column: str
+    new_name: str
+
+
+class CreateIndex(NamedTuple):
+    table: str
+    name: str
+    sql: str
+
+
+class DropIndex(NamedTuple):
+    table: str
+    name: str
+
+
+class Fill(NamedTuple):
+    """One UPDATE of a column, while the triggers of the table rest; ``where`` may be empty."""
+
+    table: str
+    column: str
+    expression: str
+    where: str
+
+
+class Statement(NamedTuple):
+    """One statement of the migration's own."""
+
+    sql: str
+    params: Sequence[Any]
+
+
+# Alterations: a backend may let several of one table wait and do them at once.
+
+
+class AddColumn(NamedTuple):
+    """``value`` is SQL for the rows that are there, or None for the column's default."""
+
+    table: str
+    column: str
+    definition: str
+    value: str | None
+
+
+class DropColumn(NamedTuple):
+    table: str
+    column: str
+
+
+class SetNotNull(NamedTuple):
+    table: str
+    column: str
+
+
+class DropNotNull(NamedTuple):
+    table: str
+    column: str
+
+
+class SetDefault(NamedTuple):
+    table: str
+    column: str
+    default: str
+
+
+class DropDefault(NamedTuple):
+    table: str
+    column: str
+
+
+class SetType(NamedTuple):
+    """``cast`` is SQL for the values, or None where they are stored as they are."""
+
+    table: str
+    column: str
+    type: str
+    cast: str | None
+
+
+class AddConstraint(NamedTuple):
+    """``definition`` is the text after the constraint's name."""
+
+    table: str
+    name: str
+    definition: str
+
+
+class DropConstraint(NamedTuple):
+    table: str
+    name: str
+
+
+class DropForeignKey(NamedTuple):
+    """The key on this one column."""
+
+    table: str
+    column: str
+
+
+Alteration = (
+    AddColumn
+    | DropColumn
+    | SetNotNull
+    | DropNotNull
+    | SetDefault
+    | DropDefault
+    | SetType
+    | AddConstraint
+    | DropConstraint
+    | DropForeignKey
+)
+Change = (
+    CreateTable
+    | DropTable
+    | RenameTable
+    | RenameColumn
+    | CreateIndex
+    | DropIndex
+    | Fill
+    | Statement
+    | Alteration
+)

@@ -1,0 +1,226 @@
+"""The edge of the command line: options that every command has, output, errors, signals.
+
+Facts go to stdout, trouble to stderr, one line each; a traceback only with -v.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import click
+
+from guarded.backends.interface import Backend, Patience
+from guarded.backends.sqlite.connect import locate
+from guarded.errors import (
+    BackupFailed,
+    BrokenPromise,
+    DamagedDatabase,
+    DatabaseLocked,
+    MigrationError,
+)
+from guarded.project import Project
+from guarded.run import Runner
+from guarded.status import unknown_files
+
+COULD_NOT = 2
+Function = Callable[..., Any]
+# Options and commands that help against an error of the engine.
+HINTS: dict[type[MigrationError], str] = {
+    DatabaseLocked: "--wait SECONDS waits longer",
+    DamagedDatabase: "{command} restore FILE",
+    BackupFailed: "--no-backup goes without",
+}
+
+
+class Session:
+    """The options of a call, wherever on the line they stand."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.database: str | None = None
+        self.json = False
+        self.verbose = False
+        self.wait = 60.0
+        self.runner: Runner | None = None
+        self.is_changing = False  # a command that changes the database was begun
+
+    def open(self) -> Runner:
+        """For questions."""
+        return self._open(backup=False)
+
+    def open_to_change(self, *, backup: bool = True) -> Runner:
+        self.is_changing = True
+        return self._open(backup)
+
+    def _open(self, backup: bool) -> Runner:
+        self.runner = Runner(
+            self.project,
+            self.locate(),
+            Patience(self.wait, self._waiting),
+            backup=backup,
+            on_progress=show_progress,
+        )
+        for name in unknown_files(self.project):
+            warn(f"'{name}' is neither listed nor excluded in migrate.py, and is never run")
+        return self.runner
+
+    def locate(self) -> Backend:
+        named = self.project.location() if self.database is None else self.database
+        return locate(named, self.project.register)
+
+    def show(self, lines: Sequence[str], **document: Any) -> None:
+        """The lines, or under --json the one document."""
+        if self.json:
+            import json
+
+            where = str(self.runner.backend) if self.runner else None
+            click.echo(json.dumps({"database": where, **document}, indent=2, ensure_ascii=False))
+        elif lines:
+            click.echo("\n".join(lines))
+
+    def _waiting(self, holders: list[str]) -> None:
+        by = f", held by {', '.join(holders)}" if holders else ""
+        warn(f"waiting up to {self.wait:g} s for the write lock{by}")
+
+
+def show_progress(done: int, total: int) -> None:
+    """On a terminal only, in one line that vanishes when it is done."""
+    if sys.stderr.isatty():
+        line = f"backup {100 * done // max(total, 1):3}%" if done < total else ""
+        click.echo(f"\r\x1b[K{line}", nl=False, err=True)
+
+
+def warn(text: str) -> None:
+    click.echo(f"warning: {text}", err=True)
+
+
+def command(group: click.Group) -> Callable[[Function], click.Command]:
+    """Add a command of the function's name, which gets the session as its first argument."""
+
+    def add(function: Function) -> click.Command:
+        name = function.__name__.rstrip("_").replace("_", "-")
+        made = click.command(name)(with_options(click.pass_obj(_stoppable(function))))
+        group.add_command(made)
+        return made
+
+    return add
+
+
+def with_options(command: Function) -> Function:
+    """Give a command, or the group, the options that go into the session."""
+    for add in (
+        _option("--wait", type=_Seconds(), metavar="SECONDS", help=WAIT),
+        _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
+        _option("--json", is_flag=True, help="Print one JSON document."),
+        _option("--database", metavar="URL|PATH", help=DATABASE),
+    ):
+        command = add(command)
+    return command
+
+
+WAIT = "How long to wait for another process; 60 if not given."
+DATABASE = "If not given: DATABASE_URL, else DB_PATH, else the project's own."
+
+
+class _Seconds(click.FloatRange):
+    def __init__(self) -> None:
+        super().__init__(min=0)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value} is not a number of seconds", param, ctx)
+        return seconds
+
+
+def _names(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    session = context.find_object(Session)
+    listed = session.project.listed if session else []
+    return [name for name in listed if name.startswith(incomplete)]
+
+
+# The argument that names a listed migration; a shell can complete it.
+to_argument = click.argument("to", required=False, shell_complete=_names)
+
+
+class Interrupted(click.ClickException):
+    """A signal ended the command; told here, for click would print an empty line first."""
+
+
+def _stoppable(command: Function) -> Function:
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except KeyboardInterrupt as exc:
+            raise Interrupted("interrupted") from exc
+
+    return run
+
+
+def _option(*names: str, **attributes: Any) -> Callable[[Function], Function]:
+    def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value is not None and parameter.name:
+            setattr(context.find_object(Session), parameter.name, value)
+
+    return click.option(*names, expose_value=False, callback=keep, default=None, **attributes)
+
+
+def run_and_exit(
+    cli: click.Group, session: Session, arguments: Sequence[str] | None = None
+) -> NoReturn:
+    session.json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        result = cli.main(arguments, obj=session, standalone_mode=False)
+        status = result if isinstance(result, int) else 0
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        sys.stdout = None
+        status = 0
+    except Interrupted as exc:
+        status = _trouble(session, exc, "interrupted")
+    except click.Abort as exc:  # the answer to a question was no
+        status = _trouble(session, exc, "not confirmed")
+    except MigrationError as exc:
+        status = _trouble(session, exc, _with_hint(session, exc))
+    except OSError as exc:
+        status = _trouble(session, exc, str(exc))
+    except click.ClickException as exc:
+        status = _trouble(session, exc, f"{exc.format_message()} (see --help)")
+    except Exception as exc:
+        status = _trouble(session, exc, f"unexpected {type(exc).__name__}: {exc} (-v shows where)")
+    sys.exit(status)
+
+
+def _with_hint(session: Session, exc: MigrationError) -> str:
+    hint = next((text for kind, text in HINTS.items() if isinstance(exc, kind)), "")
+    return f"{exc}: {hint.format(command=session.project.command)}" if hint else str(exc)
+
+
+def _trouble(session: Session, exc: BaseException, message: str) -> int:
+    if session.verbose:
+        import traceback
+
+        traceback.print_exception(type(exc), exc, exc.__traceback__)
+    if session.runner is not None and session.is_changing:
+        if session.runner.committed and isinstance(exc, Interrupted):
+            message += ", but everything was done already"
+        elif session.runner.committed:
+            message += "; committed, but printing the result failed"
+        elif not isinstance(exc, click.UsageError):
+            message += "; nothing was changed"
+    if session.json:
+        error = {"type": type(exc).__name__, "message": message}
+        session.show([], error=error)
+    if isinstance(exc, BrokenPromise) and len(exc.findings) > 1:
+        message = "\n  ".join(["rolled back, nothing was changed:", *exc.findings])
+    click.echo(f"error: {message}", err=True)
+    return COULD_NOT

@@ -1,0 +1,191 @@
+"""Every error that the engine raises; each says what is the case and what to do.
+
+The command line adds which of its options help, and whether anything was changed.
+
+MigrationError
+├── UnusableDatabase      a location that names no database, or one that can't be opened
+├── UnknownMigration      a name that is not listed
+├── UnusableMigration     a file that can't be loaded, or has no up() or down()
+├── UnusableName          a name that a new migration can't have
+├── InconsistentHistory   files, list and history contradict each other
+│   ├── MissingMigration      listed, and there is no such file
+│   ├── ChangedMigration      edited after it was applied
+│   ├── AheadDatabase         applied, and not listed: the database is newer than the code
+│   └── OutOfOrder            the list's order contradicts the order in the history
+├── DatabaseLocked        another process keeps the write lock
+├── DatabaseFailed        SQLite could not: disk, permissions, damage
+├── BackupFailed          no whole copy could be made
+│   └── DamagedDatabase       for what was to be copied is damaged
+├── RestoreRefused        a file that must not, or can't, take the place of the database
+├── Refused               an operation that can't be done without losing something
+│   ├── OnlyCopy              an interrupted rebuild of another tool left rows elsewhere
+│   └── InMemoryTable         a table that is not in the database file
+├── MigrationFailed       an exception inside of a migration
+└── BrokenPromise         a migration did what its steps don't say; found before COMMIT
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class MigrationError(Exception):
+    """The message is one line."""
+
+
+class UnusableDatabase(MigrationError):
+    """The database can't be opened as it is."""
+
+    def __init__(self, where: str | Path, why: str, remedy: str) -> None:
+        self.where, self.why, self.remedy = str(where), why, remedy
+        super().__init__(f"'{where}' {why}; {remedy}")
+
+
+class UnknownMigration(MigrationError):
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        self.name, self.known = name, tuple(known)
+        super().__init__(f"no migration is named '{name}'{_choices(name, known)}")
+
+
+class UnusableMigration(MigrationError):
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"'{name}' can't be run: {why}")
+
+
+class UnusableName(MigrationError):
+    def __init__(self, name: str, why: str) -> None:
+        self.name, self.why = name, why
+        super().__init__(f"no new migration can be named '{name}': {why}")
+
+
+class InconsistentHistory(MigrationError):
+    """Files, list and history contradict each other."""
+
+
+class MissingMigration(InconsistentHistory):
+    def __init__(self, name: str, path: Path, applied_at: str | None) -> None:
+        self.name, self.path, self.applied_at = name, path, applied_at
+        since = f", and was applied on {applied_at}" if applied_at else ""
+        super().__init__(
+            f"'{name}' is listed{since}, but its file '{path}' is missing; restore the file"
+        )
+
+
+class ChangedMigration(InconsistentHistory):
+    def __init__(self, name: str, path: Path, applied_at: str) -> None:
+        self.name, self.path, self.applied_at = name, path, applied_at
+        super().__init__(
+            f"'{name}' was edited after it was applied on {applied_at}; restore the file "
+            f"'{path}', and put the change into a new migration"
+        )
+
+
+class AheadDatabase(InconsistentHistory):
+    def __init__(self, unlisted: Sequence[tuple[str, str]]) -> None:
+        self.unlisted = tuple(unlisted)
+        names = ", ".join(f"'{name}' (applied on {at})" for name, at in unlisted)
+        super().__init__(
+            f"the database is ahead of this code: {names} is not listed; update the code, or "
+            "restore a backup from before"
+        )
+
+
+class OutOfOrder(InconsistentHistory):
+    def __init__(self, name: str, after: str, applied_at: str, pending: bool) -> None:
+        self.name, self.after, self.applied_at, self.pending = name, after, applied_at, pending
+        if pending:
+            text = (
+                f"'{name}' is pending, but listed before '{after}', which was applied on "
+                f"{applied_at}; move '{name}' to the end of the list"
+            )
+        else:
+            text = (
+                f"'{name}' is listed before '{after}', but was applied after it, on {applied_at}; "
+                "put the list back into the order of the history"
+            )
+        super().__init__(text)
+
+
+class DatabaseLocked(MigrationError):
+    def __init__(self, where: str, waited: float, holders: Sequence[str]) -> None:
+        self.where, self.waited, self.holders = where, waited, tuple(holders)
+        by = f" by {', '.join(holders)}" if holders else ""
+        super().__init__(
+            f"database is locked{by}: '{where}' stayed so for {waited:g} s; stop that process or "
+            "wait longer"
+        )
+
+
+class DatabaseFailed(MigrationError):
+    def __init__(self, where: str, cause: str, remedy: str) -> None:
+        self.where, self.cause = where, cause
+        super().__init__(f"'{where}': {cause}; {remedy}")
+
+
+class BackupFailed(MigrationError):
+    def __init__(self, where: Path, why: str) -> None:
+        self.where, self.why = where, why
+        super().__init__(f"no copy at '{where}': {why}; mend that, or go without a backup")
+
+
+class DamagedDatabase(BackupFailed):
+    """What was to be copied is damaged, and so is the copy."""
+
+    def __init__(self, where: Path, why: str) -> None:
+        self.where, self.why = where, f"the database is damaged: {' '.join(why.split())}"
+        MigrationError.__init__(self, f"no copy at '{where}': {self.why}; restore a backup")
+
+
+class RestoreRefused(MigrationError):
+    def __init__(self, file: Path, why: str, remedy: str) -> None:
+        self.file, self.why, self.remedy = file, why, remedy
+        super().__init__(f"'{file}' was not restored: {why}; {remedy}")
+
+
+class Refused(MigrationError):
+    """An operation that can't be done without losing something; names what stands in the way."""
+
+
+class InMemoryTable(Refused):
+    def __init__(self, table: str, model: str) -> None:
+        self.table, self.model = table, model
+        super().__init__(
+            f"'{table}' lives in memory only, and no migration can reach it; change the model "
+            f"{model} instead and restart the server"
+        )
+
+
+class OnlyCopy(Refused):
+    def __init__(self, story: str, remedy: str) -> None:
+        self.story, self.remedy = story, remedy
+        super().__init__(f"{story}; {remedy}")
+
+
+class MigrationFailed(MigrationError):
+    def __init__(self, name: str, direction: str, cause: str, where: str) -> None:
+        self.name, self.direction, self.cause, self.where = name, direction, cause, where
+        super().__init__(f"{direction} of '{name}' failed: {cause}{where}")
+
+
+class BrokenPromise(MigrationError):
+    def __init__(self, findings: Sequence[str]) -> None:
+        self.findings = tuple(findings)
+        super().__init__(f"rolled back: {'; '.join(findings)}")
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A question to end a sentence with, or nothing where no name is like this one."""
+    from difflib import get_close_matches
+
+    spelled = {other.lower(): other for other in known}
+    near = get_close_matches(name.lower(), spelled, n=1)
+    return f"; did you mean '{spelled[near[0]]}'?" if near else ""
+
+
+def _choices(name: str, known: Sequence[str]) -> str:
+    return (
+        nearest(name, known)
+        or f"; {'there are ' + ', '.join(known) if known else 'none is listed'}"
+    )

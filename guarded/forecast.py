@@ -1,0 +1,87 @@
+"""The same run on a clone of the schema without rows: what would happen, without touching anything.
+
+What depends on rows is not foreseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from typing import NamedTuple
+
+from guarded import promises
+from guarded.backends.interface import Backend, Inspector
+from guarded.errors import MigrationFailed
+from guarded.project import Project
+from guarded.scripts import Script
+from guarded.status import tables_in_memory
+from guarded.steps import Direction, Kind, Outcome, Target, takes
+from guarded.verbs.perform import run_script
+
+
+class Forecast(NamedTuple):
+    """``findings`` are the promises that would be broken; ``unforeseen`` says where and why it
+    ended early: a migration may need rows to go on."""
+
+    outcomes: tuple[Outcome, ...]
+    findings: tuple[str, ...] = ()
+    unforeseen: str | None = None
+
+
+def forecast(
+    project: Project,
+    backend: Backend,
+    inspector: Inspector | None,
+    scripts: Iterable[Script],
+    direction: Direction,
+    made: Callable[[Script], Collection[Target] | None],
+) -> Forecast:
+    """Run the scripts on a clone of what ``inspector`` sees (None: an empty database).
+
+    Raises what the verbs refuse, for the schema alone is reason enough.
+    """
+    outcomes: list[Outcome] = []
+    with backend.clone(inspector) as session:
+        ledger = backend.ledger(session, tables_in_memory(project))
+        for script in scripts:
+            try:
+                outcome = run_script(
+                    project, backend, session, script, direction, ledger, made(script),
+                    has_rows=False,
+                )  # fmt: skip
+            except MigrationFailed as exc:
+                return Forecast(tuple(outcomes), unforeseen=str(exc))
+            outcomes.append(outcome)
+        return Forecast(tuple(outcomes), tuple(promises.about_the_whole(ledger.left())))
+
+
+class Loss(NamedTuple):
+    """A table, column or rows that would go; ``rows`` is how many have a value there, and at most
+    so many for a DELETE, whose condition is not known before."""
+
+    target: Target
+    rows: int
+
+    def __str__(self) -> str:
+        if self.target.kind is Kind.ROWS:
+            return f"rows of table {self.target}: up to {self.rows}"
+        return f"{self.target.kind.value} {self.target}: {self.rows} rows"
+
+
+def losses(backend: Backend, inspector: Inspector, foreseen: Forecast) -> list[Loss]:
+    """Tables, columns and rows with values in them that the run would take away."""
+    found = []
+    steps = [step for outcome in foreseen.outcomes for step in outcome.steps]
+    fold, quote = backend.names.fold, backend.names.quote
+    for target in takes(steps):
+        table = inspector.table(target.table)
+        if table is None:
+            continue
+        if target.kind is not Kind.COLUMN:
+            rows = inspector.count(table.name)
+        elif any(fold(c.name) == fold(target.name or "") for c in table.columns):
+            rows = inspector.count(table.name, f"{quote(target.name or '')} IS NOT NULL")
+        else:
+            continue
+        if rows:
+            found.append(Loss(target, rows))
+    return found

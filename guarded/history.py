@@ -1,0 +1,123 @@
+"""The table schema_history: each time that a migration was applied, undone or recorded.
+
+Append-only.  A migration is applied when its newest row is not a ``down``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guarded.steps import Direction, Kind, Target
+
+if TYPE_CHECKING:
+    from guarded.backends.interface import Execute, Inspector
+
+TABLE = "schema_history"
+COLUMNS = "id, migration, direction, checksum, at, duration_ms, versions, backup, made"
+CREATE = f"""CREATE TABLE {TABLE} (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    migration VARCHAR(255) NOT NULL,
+    direction VARCHAR(4) NOT NULL,
+    checksum CHAR(64) NOT NULL,
+    at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    duration_ms INTEGER NOT NULL,
+    versions VARCHAR(255) NOT NULL,
+    backup TEXT,
+    made TEXT NOT NULL
+)"""
+
+
+class Entry(NamedTuple):
+    """One row.  ``at`` is UTC; ``made_json`` is what an ``up`` really created in this database."""
+
+    id: int
+    migration: str
+    direction: Direction
+    checksum: str
+    at: str
+    duration_ms: int
+    versions: str
+    backup: str | None
+    made_json: str
+
+    @property
+    def made(self) -> frozenset[Target]:
+        """All that the migration's ``down`` may drop."""
+        return frozenset(t for item in json.loads(self.made_json) for t in _targets(item))
+
+
+def read(inspector: Inspector) -> tuple[Entry, ...]:
+    """Oldest first; empty where the table does not exist.  Never writes, not even the table."""
+    if not inspector.has_table(TABLE):
+        return ()
+    rows = inspector.execute(f"SELECT {COLUMNS} FROM {TABLE} ORDER BY id")
+    return tuple(Entry(id, name, _DIRECTIONS[way], *rest) for id, name, way, *rest in rows)
+
+
+_DIRECTIONS = {direction.value: direction for direction in Direction}
+
+
+def applied(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """The newest row of each applied migration, in the order in which they were applied."""
+    standing: dict[str, Entry] = {}
+    for entry in entries:
+        if entry.direction is Direction.DOWN:
+            standing.pop(entry.migration, None)
+        else:
+            standing[entry.migration] = entry
+    return standing
+
+
+def create(inspector: Inspector) -> None:
+    """Make the table; safe twice."""
+    if not inspector.has_table(TABLE):
+        inspector.execute(CREATE)
+
+
+def append(
+    execute: Execute,
+    migration: str,
+    direction: Direction,
+    checksum: str,
+    *,
+    duration_ms: int,
+    versions: str,
+    backup: str | None,
+    made: Iterable[Target],
+) -> None:
+    """Add a row, at this moment."""
+    targets = sorted([t.kind.value, t.table, t.name or ""] for t in made)
+    execute(
+        f"INSERT INTO {TABLE} (migration, direction, checksum, duration_ms, versions, backup, made)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            migration,
+            direction.value,
+            checksum,
+            duration_ms,
+            versions,
+            backup,
+            json.dumps(targets, ensure_ascii=False),
+        ),
+    )
+
+
+def _targets(item: Any) -> Iterable[Target]:
+    """One item of the list, also as earlier versions wrote it: ``column meetings.title``."""
+    if isinstance(item, list):
+        kind, table, name = item
+        return [Target(Kind(kind), table, name or None)]
+    word, _, rest = item.partition(" ")
+    kind = Kind(word)
+    if kind in (Kind.TABLE, Kind.VIEW):
+        return [Target(kind, rest)]
+    if kind is not Kind.COLUMN:
+        return [Target(kind, "", rest)]
+    # Either name may have a dot in it: every place where the two could meet is meant.
+    parts = rest.split(".")
+    return [
+        Target(kind, ".".join(parts[:place]), ".".join(parts[place:]))
+        for place in range(1, len(parts))
+    ]

@@ -1,0 +1,78 @@
+"""A run on a full copy: how long it takes, and what it does to the rows.
+
+The database is only read; its write lock is never held.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from guarded import history, plan
+from guarded.backends.interface import Backend, OnProgress, Patience
+from guarded.run import Runner
+from guarded.steps import Action, Outcome, Step
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """``rows`` are before and after, None where there is no such table; ``size`` is in bytes.
+
+    ``repeated`` are the steps that a migration did not skip when it was run again right away, as if
+    the history did not know it.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    duration_ms: int
+    locked_ms: int
+    rows: Mapping[str, tuple[int | None, int | None]]
+    size: tuple[int, int]
+    repeated: tuple[tuple[str, Step], ...]
+
+
+def rehearse(runner: Runner, target: str | None, on_progress: OnProgress) -> Rehearsal | None:
+    """Each pending migration, twice, on a copy of the database; None while there is no database.
+
+    The copy is removed.  Raises as ``up`` does.
+    """
+    with runner.backend.copy(runner.patience, on_progress) as copy:
+        if copy is None:
+            return None
+        on_copy = Runner(runner.project, copy, backup=False)
+        before, size = _rows(copy), copy.size()
+        outcomes: list[Outcome] = []
+        repeated: list[tuple[str, Step]] = []
+        duration, locked = 0.0, 0
+        state = on_copy.state()
+        for script in plan.plan_up(state.scripts, state.applied, target):
+            started = time.monotonic()
+            done = on_copy.up(script.name)
+            duration += time.monotonic() - started
+            locked += done.locked_ms
+            outcomes += done.outcomes
+            repeated += again(on_copy, script.name)
+        after = _rows(copy)
+        return Rehearsal(
+            tuple(outcomes),
+            round(duration * 1000),
+            locked,
+            {t: (before.get(t), after.get(t)) for t in sorted({*before, *after})},
+            (size, copy.size()),
+            tuple(repeated),
+        )
+
+
+def again(runner: Runner, name: str) -> list[tuple[str, Step]]:
+    """The steps that an applied migration would do again, if the history did not know it."""
+    done = runner.again(name)
+    steps = [step for outcome in done.outcomes for step in outcome.steps]
+    return [(name, step) for step in steps if step.action is not Action.SKIP]
+
+
+def _rows(backend: Backend) -> dict[str, int]:
+    with backend.reading(Patience()) as inspector:
+        if inspector is None:
+            return {}
+        tables = inspector.schema().values()
+        return {t.name: inspector.count(t.name) for t in tables if t.name != history.TABLE}

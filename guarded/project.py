@@ -1,0 +1,48 @@
+"""What an application tells the engine about itself."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from peewee import Model
+
+
+class Models(NamedTuple):
+    """The tables as the application declares them: in the database, and in memory only."""
+
+    persistent: Sequence[type[Model]]
+    in_memory: Sequence[type[Model]] = ()
+
+
+class Project(NamedTuple):
+    """A folder of migrations and the list of those that run, in their order.
+
+    ``models`` is called only when something runs, and so is ``migrator``, which gives playhouse's
+    SchemaMigrator for a database.  ``location`` gives the URL or path of the database where the
+    command line names none.  ``excluded`` has files that never run, with the reason.  ``reworded``
+    has, by name, checksums of earlier texts of a migration that are accepted as the same.
+    ``listing`` is the file that holds the list.  ``command`` is how a person runs it.
+    ``register`` gives a connection the application's own SQL functions and collations.
+    """
+
+    name: str
+    version: str
+    directory: Path
+    listed: Sequence[str]
+    models: Callable[[], Models]
+    migrator: Callable[[Any], Any]
+    location: Callable[[], str]
+    excluded: Mapping[str, str] = {}
+    reworded: Mapping[str, Sequence[str]] = {}
+    listing: Path | None = None
+    command: str = "python migrate.py"
+    register: Callable[[Any], None] | None = None
+
+
+def location_from(default: str | Path, environ: Mapping[str, str] = os.environ) -> str:
+    """URL or path of the database: DATABASE_URL, else DB_PATH, else the default."""
+    return environ.get("DATABASE_URL") or environ.get("DB_PATH") or str(default)

@@ -1,0 +1,268 @@
+"""The run protocol: everything that is pending in one transaction, or nothing.
+
+A run that has nothing to do takes no lock, imports no migration and writes no byte.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from guarded import history, plan
+from guarded.backends.interface import Backend, Inspector, OnProgress, Patience, Session
+from guarded.errors import BrokenPromise, OnlyCopy
+from guarded.project import Project
+from guarded.scripts import Script
+from guarded.status import State, read_state, tables_in_memory, tables_of
+from guarded.steps import Direction, Outcome, Target
+
+if TYPE_CHECKING:
+    from guarded.diff import Difference
+    from guarded.forecast import Forecast, Loss
+
+PLANS = {Direction.UP: plan.plan_up, Direction.DOWN: plan.plan_down, Direction.FAKE: plan.plan_fake}
+
+
+class Run(NamedTuple):
+    """A run that was committed.  Empty ``outcomes``: there was nothing to do, and ``applied`` are
+    all that were applied already.
+
+    ``differences`` are where the schema and the models disagree: without harm, unless it was only
+    recorded.  ``locked_ms`` is for how long writers were blocked, with the backup.
+    """
+
+    direction: Direction
+    outcomes: tuple[Outcome, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    backup: Path | None = None
+    locked_ms: int = 0
+    applied: tuple[str, ...] = ()
+
+
+class _Unkept(Exception):
+    """Ends a run that was only to be looked at; everything is rolled back."""
+
+
+class Runner:
+    """Runs the migrations of a project on one database."""
+
+    def __init__(
+        self,
+        project: Project,
+        backend: Backend,
+        patience: Patience = Patience(),  # noqa: B008
+        *,
+        backup: bool = True,
+        on_progress: OnProgress = lambda done, total: None,
+    ) -> None:
+        """``on_progress`` hears how much of a backup is done.  ``committed`` tells after an
+        interruption whether the run was done."""
+        plan.check_list(project.listed, project.excluded)
+        self.project, self.backend, self.patience = project, backend, patience
+        self.backup, self.on_progress = backup, on_progress
+        self.committed = False
+        self._taken: Path | None = None
+
+    # Questions.
+
+    def state(self) -> State:
+        with self.backend.reading(self.patience) as inspector:
+            return read_state(self.project, inspector)
+
+    def forecast(self, direction: Direction = Direction.UP, target: str | None = None) -> Forecast:
+        """Foresee the run, with its SQL.  Changes nothing.  Raises what the run would."""
+        from guarded.forecast import forecast
+
+        with self.backend.reading(self.patience) as inspector:
+            state = read_state(self.project, inspector)
+            chosen = self._choose(state, direction, target)
+            if inspector and chosen:
+                self._refuse_only_copies(inspector)
+            limit = _limit(direction, state)
+            return forecast(self.project, self.backend, inspector, chosen, direction, limit)
+
+    def losses(self, target: str | None = None) -> list[Loss]:
+        """Values that ``down`` would take away.  Reads only."""
+        from guarded.forecast import losses
+
+        foreseen = self.forecast(Direction.DOWN, target)
+        with self.backend.reading(self.patience) as inspector:
+            return losses(self.backend, inspector, foreseen) if inspector else []
+
+    # Runs.
+
+    def up(self, target: str | None = None) -> Run:
+        """Apply the pending ones, through ``target``.  Safe twice."""
+        return self._run(Direction.UP, target)
+
+    def again(self, name: str, look: Callable[[Inspector], None] = lambda inspector: None) -> Run:
+        """Run the newest migration once more, as if the history did not know it; keep nothing.
+
+        ``look`` sees the result before it is rolled back.
+        """
+        done = None
+        try:
+            with self.backend.transaction(self.patience, self._on_commit) as session:
+                state = read_state(self.project, session.inspector).without(name)
+                chosen = self._choose(state, Direction.UP, name)
+                done = self._change(session, Direction.UP, chosen, state)
+                look(session.inspector)
+                raise _Unkept
+        except _Unkept:
+            assert done is not None
+            return done
+
+    def down(self, target: str | None = None) -> Run:
+        """Undo the newest migration, or all back through ``target``."""
+        return self._run(Direction.DOWN, target)
+
+    def fake(self, target: str | None = None) -> Run:
+        """Record as applied, through ``target``, without running; also what was edited since."""
+        return self._run(Direction.FAKE, target)
+
+    def _run(self, direction: Direction, target: str | None) -> Run:
+        before = self.state()
+        chosen = self._choose(before, direction, target)
+        if direction is not Direction.FAKE:
+            for script in chosen:
+                script.function(direction)
+        if not chosen:
+            return Run(direction, applied=tuple(before.applied))
+        with (
+            self._backups_kept(),
+            self.backend.transaction(self.patience, self._on_commit) as session,
+        ):
+            started = time.monotonic()
+            # Another runner may have been faster, so the history is read again under the lock.
+            state = before.read_again(session.inspector)
+            chosen = self._choose(state, direction, target)
+            done = self._change(session, direction, chosen, state)
+        return done._replace(locked_ms=round((time.monotonic() - started) * 1000))
+
+    def _change(
+        self, session: Session, direction: Direction, chosen: Sequence[Script], state: State
+    ) -> Run:
+        """Inside of the transaction: forecast and backup, change, check."""
+        if not chosen:
+            return Run(direction, applied=tuple(state.applied))
+        inspector = session.inspector
+        self._refuse_only_copies(inspector)
+        limit = _limit(direction, state)
+        if self.backup and not inspector.is_empty():
+            if direction is not Direction.FAKE:
+                self._foresee(inspector, direction, chosen, limit)
+            self._taken = self.backend.back_up(self.patience, self.on_progress)
+        history.create(inspector)
+        if direction is Direction.FAKE:
+            outcomes = [_recorded(script, state) for script in chosen]
+            for outcome in outcomes:
+                self._record(session, outcome)
+            differences = self._differences(inspector) if self._is_newest(outcomes) else ()
+            return Run(direction, tuple(outcomes), differences, self._taken)
+        outcomes, findings = self._run_scripts(session, direction, chosen, limit)
+        differences = ()
+        if direction is Direction.UP and self._is_newest(outcomes):
+            differences = self._differences(inspector)
+            findings += [d.sentence for d in differences if d.is_breaking]
+        if findings:
+            raise BrokenPromise(findings)
+        return Run(direction, tuple(outcomes), differences, self._taken)
+
+    def _run_scripts(
+        self,
+        session: Session,
+        direction: Direction,
+        chosen: Sequence[Script],
+        limit: Callable[[Script], Collection[Target] | None],
+    ) -> tuple[list[Outcome], list[str]]:
+        """Run and record each.  Gives the promises that the whole broke."""
+        from guarded import promises
+        from guarded.verbs.perform import run_script
+
+        ledger = self.backend.ledger(session, tables_in_memory(self.project))
+        outcomes = []
+        for script in chosen:
+            outcome = run_script(
+                self.project, self.backend, session, script, direction, ledger, limit(script)
+            )
+            written = ledger.written()
+            if any(written):
+                raise BrokenPromise(promises.about_rows(script.name, written))
+            self._record(session, outcome)
+            outcomes.append(outcome)
+        left = ledger.left()
+        return outcomes, promises.about_the_whole(left) if any(left) else []
+
+    def _foresee(
+        self,
+        inspector: Inspector,
+        direction: Direction,
+        chosen: Sequence[Script],
+        limit: Callable[[Script], Collection[Target] | None],
+    ) -> None:
+        """Refuse what the schema alone is reason enough to refuse, before the long work."""
+        from guarded.forecast import forecast
+
+        foreseen = forecast(self.project, self.backend, inspector, chosen, direction, limit)
+        if foreseen.findings:
+            raise BrokenPromise(foreseen.findings)
+
+    def _refuse_only_copies(self, inspector: Inspector) -> None:
+        """Raise OnlyCopy: a run would go on without the rows, and move nothing of them along."""
+        for found in self.backend.only_copies(inspector, tables_of(self.project)):
+            raise OnlyCopy(found.sentence, found.remedy)
+
+    @contextmanager
+    def _backups_kept(self) -> Iterator[None]:
+        """Delete a failed run's backup, so that retries don't push out older ones."""
+        self.committed, self._taken = False, None
+        try:
+            yield
+        except BaseException:
+            if self._taken is not None and not self.committed:
+                self._taken.unlink(missing_ok=True)
+            raise
+        if self._taken is not None:
+            self.backend.prune_backups()
+
+    def _differences(self, inspector: Inspector) -> tuple[Difference, ...]:
+        """Where models and schema disagree, except for what nobody declared."""
+        from guarded.diff import with_models
+
+        found = with_models(self.project, self.backend, inspector)
+        return tuple(difference for difference in found if not difference.is_extra)
+
+    def _is_newest(self, outcomes: Sequence[Outcome]) -> bool:
+        return outcomes[-1].name == self.project.listed[-1]
+
+    def _choose(self, state: State, direction: Direction, target: str | None) -> Sequence[Script]:
+        plan.check(state.scripts, state.applied, changed=direction is not Direction.FAKE)
+        return PLANS[direction](state.scripts, state.applied, target)
+
+    def _record(self, session: Session, outcome: Outcome) -> None:
+        history.append(
+            session.inspector.execute,
+            outcome.name,
+            outcome.direction,
+            outcome.checksum,
+            duration_ms=outcome.duration_ms,
+            versions=f"{self.project.version}, {self.backend.version}",
+            backup=str(self._taken) if self._taken else None,
+            made=outcome.made,
+        )
+
+    def _on_commit(self) -> None:
+        self.committed = True
+
+
+def _limit(direction: Direction, state: State) -> Callable[[Script], Collection[Target] | None]:
+    """What a migration may drop: anything on the way up, only what it made on the way down."""
+    return state.made if direction is Direction.DOWN else lambda script: None
+
+
+def _recorded(script: Script, state: State) -> Outcome:
+    made = frozenset(state.made(script))
+    return Outcome(script.name, Direction.FAKE, script.checksum or "", 0, (), made)

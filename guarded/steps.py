@@ -1,0 +1,145 @@
+"""The steps of a run as values: what was done, and to what.
+
+Nothing here is a sentence that another module has to read again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import NamedTuple
+
+
+class Direction(Enum):
+    """What a run does with a migration, as the history stores it."""
+
+    UP = "up"
+    DOWN = "down"
+    FAKE = "fake"
+
+
+class Action(Enum):
+    CREATE = "create"
+    ADD = "add"
+    DROP = "drop"
+    RENAME = "rename"
+    ALTER = "alter"
+    REBUILD = "rebuild"
+    FILL = "fill"
+    RUN = "run"
+    SKIP = "skip"
+
+
+class Kind(Enum):
+    TABLE = "table"
+    COLUMN = "column"
+    INDEX = "index"
+    TRIGGER = "trigger"
+    VIEW = "view"
+    CONSTRAINT = "constraint"
+    FOREIGN_KEY = "foreign key"
+    ID_MARK = "id mark"  # the highest id that a table has given out
+    ROWS = "rows"
+    STATEMENT = "statement"
+
+
+class Target(NamedTuple):
+    """One thing in a database.  ``name`` is None for a table or view itself; ``table`` is empty for
+    a statement, and for an index or trigger whose table is not known."""
+
+    kind: Kind
+    table: str
+    name: str | None = None
+
+    def __str__(self) -> str:
+        if self.name is None:
+            return self.table
+        if self.kind is Kind.FOREIGN_KEY:
+            return f"foreign key on {self.table}.{self.name}"
+        if self.kind in (Kind.COLUMN, Kind.CONSTRAINT):
+            return f"{self.table}.{self.name}"
+        return self.name
+
+    @property
+    def described(self) -> str:
+        """With its kind, and with its table where it has one: ``index 'a' of table 'b'``."""
+        if self.name is None or not self.table:
+            return f"{self.kind.value} '{self}'"
+        return f"{self.kind.value} '{self.name}' of table '{self.table}'"
+
+    def moved(self, old: str, new: str) -> Target:
+        """The same thing after its table was renamed."""
+        return self._replace(table=new) if self.table == old else self
+
+
+def table(name: str) -> Target:
+    return Target(Kind.TABLE, name)
+
+
+def column(table: str, name: str) -> Target:
+    return Target(Kind.COLUMN, table, name)
+
+
+def index(table: str, name: str) -> Target:
+    return Target(Kind.INDEX, table, name)
+
+
+def statement(sql: str, width: int = 60) -> Target:
+    """A statement, by as many of its first characters."""
+    line = " ".join(sql.split())
+    return Target(Kind.STATEMENT, "", line if len(line) <= width else line[: width - 1] + "…")
+
+
+class Step(NamedTuple):
+    """One thing that a migration did, or skipped for the reason in ``note``.
+
+    ``renamed_to`` is the new name of a table or column.  ``rows`` is how many rows the step
+    changed, None where rows are not its business.  ``statements`` is its SQL, without the values
+    bound to it; ``takes`` are the tables, columns and rows whose values go, ``sets`` the columns
+    that get other values.
+    """
+
+    action: Action
+    target: Target
+    note: str = ""
+    renamed_to: str | None = None
+    rows: int | None = None
+    statements: tuple[str, ...] = ()
+    takes: tuple[Target, ...] = ()
+    sets: tuple[Target, ...] = ()
+
+
+class Outcome(NamedTuple):
+    """What one migration did; ``made`` is all that its ``down`` may drop."""
+
+    name: str
+    direction: Direction
+    checksum: str
+    duration_ms: int
+    steps: tuple[Step, ...]
+    made: frozenset[Target]
+
+
+def takes(steps: Iterable[Step]) -> list[Target]:
+    """Whose values go in these steps, by the names of before the first of them."""
+    names: dict[str, str] = {}  # a table's name now to its name before
+    columns: dict[tuple[str, str], str] = {}  # the same for a column, by its table's name before
+    found: list[Target] = []
+
+    def before(target: Target) -> Target:
+        table = names.get(target.table, target.table)
+        name = target.name
+        if target.kind is Kind.COLUMN and name is not None:
+            name = columns.get((table, name), name)
+        return Target(target.kind, table, name)
+
+    for step in steps:
+        found += [before(target) for target in step.takes]
+        if step.action is Action.RENAME and step.renamed_to is not None:
+            old = before(step.target)
+            if old.kind is Kind.TABLE:
+                names[step.renamed_to] = old.table
+                names.pop(step.target.table, None)
+            elif old.name is not None:
+                columns[old.table, step.renamed_to] = old.name
+    return list(dict.fromkeys(found))

@@ -1,0 +1,1 @@
+"""playhouse's verbs, each of which looks before it acts."""

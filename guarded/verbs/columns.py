@@ -1,0 +1,209 @@
+"""Verbs for columns: each touches no row where the database can do without."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee import SQL, Field
+
+from guarded.changes import (
+    AddColumn,
+    DropColumn,
+    DropDefault,
+    DropIndex,
+    DropNotNull,
+    Fill,
+    RenameColumn,
+    SetDefault,
+    SetNotNull,
+    SetType,
+)
+from guarded.errors import Refused
+from guarded.steps import Action, Kind, Target
+from guarded.steps import column as column_of
+from guarded.verbs import tables
+from guarded.verbs.perform import Deed, Deeds, Look, Skip, declared_default, default_sql
+
+
+def add_column(
+    look: Look, table: str, column_name: str, field: Field, allow_not_null: bool = False
+) -> Deeds:
+    """Add the column without touching a row where that can be: also NOT NULL with a constant.
+
+    The Python default of a NOT NULL field becomes the column's default, so that the rows that are
+    there have a value; a callable is called once for them.
+    """
+    found = look.existing(table)
+    target = column_of(found.name, column_name)
+    if look.column(found, column_name) is not None:
+        yield Skip(target, "already there")
+        return
+    field = field.clone()
+    field.name = field.column_name = column_name
+    value = None
+    if not field.null and declared_default(field) is None and not allow_not_null:
+        if field.default is None:
+            if look.has_rows(found):
+                raise Refused(f"{target} is not null but has no default; give the field one")
+        elif callable(field.default):
+            value = look.value_of(field, field.default())
+        else:
+            default = SQL(f"DEFAULT {look.value_of(field, field.default)}")
+            field.constraints = [*(field.constraints or []), default]
+    definition = look.column_definition(field)
+    change = AddColumn(found.name, column_name, definition, value)
+    yield Deed(Action.ADD, target, change, makes=True)
+    if field.index or field.unique:
+        yield from tables.add_index(
+            look, found.name, (column_name,), field.unique, field.index_type
+        )
+
+
+def drop_column(
+    look: Look, table: str, column_name: str, cascade: bool = True, legacy: bool = False
+) -> Deeds:
+    """Drop the column with the indexes and constraints that are about it alone."""
+    found = look.table(table)
+    column = look.column(found, column_name) if found is not None else None
+    if found is None or column is None:
+        yield Skip(column_of(table, column_name), "not there")
+        return
+    target = column_of(found.name, column.name)
+    change = DropColumn(found.name, column.name)
+    if why := look.kept(target):
+        yield Skip(target, why)
+        return
+    if obstacles := look.ddl.obstacles(change):
+        raise Refused(
+            f"column {target} can't be dropped: {', '.join(obstacles)} needs it; drop or change "
+            "that first"
+        )
+    for own in look.ddl.affected(change):
+        if own.kind is Kind.INDEX and own.name is not None:
+            yield Deed(Action.DROP, own, DropIndex(own.table, own.name))
+    yield Deed(Action.DROP, target, change, loses=True)
+
+
+def rename_column(
+    look: Look, table: str, old_name: str, new_name: str, legacy: bool = False
+) -> Deeds:
+    found = look.existing(table)
+    old, new = look.column(found, old_name), look.column(found, new_name)
+    if old is None and new is not None:
+        yield Skip(column_of(found.name, new_name), f"already renamed from {old_name}")
+        return
+    if old is None:
+        raise Refused(f"table '{found.name}' has no column '{old_name}' to rename")
+    if new is not None and not look.is_same(old_name, new_name):
+        raise Refused(
+            f"{found.name}.{old_name} can't be renamed: there is a column '{new_name}' too"
+        )
+    yield Deed(
+        Action.RENAME,
+        column_of(found.name, old.name),
+        RenameColumn(found.name, old.name, new_name),
+        f"to {new_name}",
+        renamed_to=new_name,
+    )
+
+
+def fill(
+    look: Look, table: str, column_name: str, expression: str, where: str | None = None
+) -> Deeds:
+    """Set a column of many rows by one SQL expression, while the table's triggers rest.
+
+    They are meant for what users do, not for moving data into a new shape.
+    """
+    found = look.existing(table)
+    column = look.column(found, column_name)
+    name = column.name if column is not None else column_name
+    change = Fill(found.name, name, expression, where or "")
+    yield Deed(Action.FILL, column_of(found.name, name), change, counts=True)
+
+
+def apply_default(look: Look, table: str, column_name: str, field: Field) -> Deeds:
+    """Give the field's default to the rows that have no value yet."""
+    default = field.default() if callable(field.default) else field.default
+    empty = f"{look.names.quote(column_name)} IS NULL"
+    yield from fill(look, table, column_name, look.value_of(field, default), empty)
+
+
+# Properties of a column.
+
+
+def add_not_null(look: Look, table: str, column: str, legacy: bool = False) -> Deeds:
+    found, present, target = look.existing_column(table, column)
+    if not present.nullable:
+        yield Skip(target, "already not null")
+        return
+    if _is_stored(look, target):
+        empty = look.count(found, f"{look.names.quote(present.name)} IS NULL")
+        if empty:
+            raise Refused(
+                f"{target} can't be made not null: {rows_have(empty)} no value there; give them "
+                "one first, by migrator.fill(…)"
+            )
+    yield Deed(Action.ALTER, target, SetNotNull(found.name, present.name), "not null")
+
+
+def drop_not_null(look: Look, table: str, column: str, legacy: bool = False) -> Deeds:
+    found = look.existing(table)
+    present = look.column(found, column)
+    if present is None:
+        yield Skip(column_of(found.name, column), "not there")
+        return
+    target = column_of(found.name, present.name)
+    if present.primary_key and "WITHOUT ROWID" in found.options:
+        raise Refused(f"{target} can't be made nullable: it is in the primary key")
+    if present.nullable:
+        yield Skip(target, "already nullable")
+        return
+    yield Deed(Action.ALTER, target, DropNotNull(found.name, present.name), "nullable")
+
+
+def add_column_default(look: Look, table: str, column: str, default: Any) -> Deeds:
+    """Set the default: a value, ``SQL('…')``, or, as in playhouse, text that ends in ``)`` or
+    ``'`` and is SQL already."""
+    found, present, target = look.existing_column(table, column)
+    wanted = default_sql(look, default)
+    if present.default is not None and present.meaning == look.names.meaning(wanted):
+        yield Skip(target, f"default already {wanted}")
+        return
+    change = SetDefault(found.name, present.name, wanted)
+    yield Deed(Action.ALTER, target, change, f"default {wanted}")
+
+
+def drop_column_default(look: Look, table: str, column: str) -> Deeds:
+    found = look.existing(table)
+    present = look.column(found, column)
+    if present is None:
+        yield Skip(column_of(found.name, column), "not there")
+        return
+    target = column_of(found.name, present.name)
+    if present.default is None:
+        yield Skip(target, "has no default")
+        return
+    yield Deed(Action.ALTER, target, DropDefault(found.name, present.name), "no default")
+
+
+def alter_column_type(
+    look: Look, table: str, column: str, field: Field, cast: str | None = None
+) -> Deeds:
+    """Give the column the field's type; ``cast`` is SQL for the values, where they change."""
+    found, present, target = look.existing_column(table, column)
+    wanted = look.type_of(field)
+    if look.names.spelling(present.type) == look.names.spelling(wanted):
+        yield Skip(target, f"already {wanted}")
+        return
+    change = SetType(found.name, present.name, wanted, cast)
+    yield Deed(Action.ALTER, target, change, wanted)
+
+
+def rows_have(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count} rows have"
+
+
+def _is_stored(look: Look, target: Target) -> bool:
+    """Whether the column is in the table already, and not only described."""
+    stored = look.inspector.table(target.table)
+    return stored is not None and look.column(stored, str(target.name)) is not None

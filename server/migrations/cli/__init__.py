@@ -1,1 +1,0 @@
-"""The command line of the migrations: what a person types and sees."""

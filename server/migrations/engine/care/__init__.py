@@ -1,1 +1,0 @@
-"""Files and their content: backup, restore, doctor, rehearsal."""

@@ -1,1 +1,0 @@
-"""What a developer asks: differences, new migrations, proofs, pictures."""

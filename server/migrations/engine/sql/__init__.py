@@ -1,1 +1,0 @@
-"""SQL as text: read and edited, without a database."""

@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from guarded.backends.interface import Patience
+from guarded.backends.sqlite import files as surroundings
+from guarded.backends.sqlite.connect import SqliteFile
+from guarded.errors import OnlyCopy
+from guarded.findings import Severity
+from guarded.operate.doctor import examine as examined
+from guarded.run import Runner
+from server.migrations.migrate import PROJECT
+from tests.conftest import MIGRATE, as_unprivileged, copy_legacy, row_counts
+
+
+@pytest.fixture
+def runner(path):
+    copy_legacy("after3", path)
+    runner = Runner(PROJECT, SqliteFile(path), Patience(1))
+    runner.up()
+    return runner
+
+
+FINE, NOTE, WARNING, PROBLEM = Severity.FINE, Severity.NOTE, Severity.WARNING, Severity.PROBLEM
+
+
+def examine(runner):
+    return list(examined(runner))
+
+
+def found(runner, subject):
+    findings = [f for f in examine(runner) if f.subject == subject]
+    assert all(f.remedy for f in findings if f.severity in (WARNING, PROBLEM))
+    return [(f.severity, f.sentence) for f in findings]
+
+
+def test_a_healthy_database_has_no_finding_to_act_on(runner):
+    assert {f.severity for f in examine(runner)} == {FINE}
+
+
+def test_an_examination_changes_nothing(runner, path):
+    before = path.read_bytes(), sorted(path.parent.rglob("*"))
+    examine(runner)
+    assert (path.read_bytes(), sorted(path.parent.rglob("*"))) == before
+
+
+def test_no_database_yet(path):
+    findings = examine(Runner(PROJECT, SqliteFile(path)))
+    assert [(f.severity, f.subject) for f in findings] == [(FINE, "versions"), (NOTE, "file")]
+
+
+def test_what_is_pending_is_a_note(path):
+    copy_legacy("after3", path)
+    findings = found(Runner(PROJECT, SqliteFile(path)), "migrations")
+    assert findings[0] == (NOTE, "'add_hmac_auth' is pending")
+
+
+def test_drift_is_found(runner, connect):
+    connect().execute("DROP INDEX meetings_created_by")
+    connect().execute("ALTER TABLE meetings DROP COLUMN description")
+    assert found(runner, "drift") == [
+        (PROBLEM, "table 'meetings': column 'description' is missing"),
+        (WARNING, "table 'meetings': index on (created_by) is missing"),
+    ]
+
+
+def test_damage_is_found(runner, path, connect):
+    with path.open("r+b") as file:
+        file.seek(4096 * 10)
+        file.write(b"\xff" * 4096 * 5)
+    findings = found(runner, "integrity")
+    assert findings[0][0] == PROBLEM
+    assert "the file is damaged" in findings[0][1]
+
+
+def test_dangling_keys_are_found(runner, connect):
+    connection = connect()
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("DELETE FROM meetings")
+    assert found(runner, "foreign keys")[0] == (
+        WARNING,
+        "7 rows of 'external_participants' refer to no row of 'meetings'",
+    )
+
+
+def test_rows_without_a_key_are_found(path, connect):
+    copy_legacy("after3", path)
+    connect().execute("INSERT INTO nonce_cache (nonce) VALUES (NULL)")
+    runner = Runner(PROJECT, SqliteFile(path))
+    runner.up()
+    assert found(runner, "keys") == [
+        (WARNING, "1 rows of 'nonce_cache' have no nonce, which is their primary key")
+    ]
+
+
+def test_who_has_it_open_and_who_holds_the_lock(runner, path):
+    code = (
+        "import sqlite3, sys\n"
+        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('BEGIN IMMEDIATE'); print(flush=True); sys.stdin.read()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    process.stdout.readline()
+    (opener,) = found(runner, "in use")
+    (holder,) = found(runner, "lock")
+    assert opener[1].startswith(f"process {process.pid} (")
+    assert holder[1].startswith(f"process {process.pid} (")
+    process.communicate()
+
+
+def test_a_hot_journal_is_found_and_left_alone(runner, path):
+    code = (
+        "import sqlite3, os, sys\n"
+        "c = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "c.execute('PRAGMA cache_size = 1'); c.execute('BEGIN')\n"
+        "c.execute('UPDATE meetings SET title = hex(randomblob(9000))')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(path)])
+    ((severity, sentence),) = found(runner, "journal")
+    assert severity == WARNING
+    assert "was interrupted" in sentence
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_of_another_owner_are_found(runner, path, connect):
+    connection = connect()
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("UPDATE meetings SET title = 'x'")
+    os.chown(path, 1234, 1234)
+    for name in ("-wal", "-shm"):
+        severity, sentence = found(runner, path.name + name)[0]
+        assert severity == PROBLEM
+        assert "belongs to another user than the database" in sentence
+    assert found(runner, "folder")[1][0] == WARNING
+
+
+def test_a_file_that_may_not_be_written_is_found(runner, path):
+    path.chmod(0o444)
+    path.parent.chmod(0o555)
+    done = subprocess.run(
+        [sys.executable, str(MIGRATE), "doctor", "--database", str(path)],
+        capture_output=True,
+        text=True,
+        **as_unprivileged(),
+    )
+    assert done.returncode == 1
+    assert f"problem  file: this user may not write '{path}'" in done.stdout
+    assert "problem  folder: this user may not write the folder" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity"),
+    [("9p", PROBLEM), ("fuse.sshfs", PROBLEM), ("nfs4", PROBLEM), ("ext4", FINE), ("xfs", FINE)],
+)
+def test_a_mount_where_locks_do_not_reach_is_a_problem(runner, path, monkeypatch, kind, severity):
+    monkeypatch.setattr(surroundings, "_mount_of", lambda _: (kind, ["rw"]))
+    findings = [f for f in examine(runner) if f.subject == "mount"]
+    assert [f.severity for f in findings] == [severity]
+    if severity == PROBLEM:
+        assert "docker compose exec server python migrations/migrate.py" in findings[0].remedy
+
+
+def test_the_mount_of_the_temporary_folder_is_read_from_the_system(path):
+    kind, options = surroundings._mount_of(path)
+    if sys.platform == "linux":
+        assert kind
+        assert "rw" in options
+
+
+# The former server's ORM was killed while it rebuilt `meetings`.
+
+
+def interrupt(path, *statements):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("CREATE TABLE meetings_backup AS SELECT * FROM meetings")
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+def test_rows_that_are_only_in_a_leftover_stop_the_run(path, connect):
+    copy_legacy("after3", path)
+    interrupt(path, "DELETE FROM meetings")
+    runner = Runner(PROJECT, SqliteFile(path))
+    with pytest.raises(OnlyCopy):
+        runner.forecast()
+    with pytest.raises(OnlyCopy) as caught:
+        runner.up()
+    assert str(caught.value).startswith(
+        "table 'meetings_backup' has 20 rows and 'meetings' has none: the former server's ORM was "
+        "interrupted while it rebuilt 'meetings'; get them back with: "
+    )
+    ((severity, sentence),) = found(runner, "leftover")
+    assert severity == PROBLEM
+    assert "was interrupted while it rebuilt 'meetings'" in sentence
+    for statement in caught.value.remedy.partition(": ")[2].split("; then "):
+        connect().execute(statement)
+    assert row_counts(connect())["meetings"] == 20
+    assert runner.up().outcomes
+
+
+def test_rows_whose_table_is_gone_stop_the_run_too(path, connect):
+    copy_legacy("after3", path)
+    interrupt(path, "DROP TABLE meetings")
+    runner = Runner(PROJECT, SqliteFile(path))
+    with pytest.raises(OnlyCopy, match="get them back with: ALTER TABLE") as caught:
+        runner.up()
+    connect().execute(caught.value.remedy.partition(": ")[2])
+    assert row_counts(connect())["meetings"] == 20
+
+
+def test_a_leftover_beside_the_rows_is_only_a_warning(path):
+    copy_legacy("after3", path)
+    interrupt(path)
+    runner = Runner(PROJECT, SqliteFile(path))
+    assert runner.up().outcomes
+    assert found(runner, "leftover")[0][0] == WARNING

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import pytest
+
+from guarded.errors import UnusableMigration, UnusableName
+from guarded.listing import check_name, with_name
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        pytest.param("MIGRATIONS = []\n", 'MIGRATIONS = ["new"]\n', id="empty"),
+        pytest.param('MIGRATIONS = ["a"]\n', 'MIGRATIONS = ["a", "new"]\n', id="one line"),
+        pytest.param(
+            "MIGRATIONS = ['a', 'b',]\n", "MIGRATIONS = ['a', 'b', 'new',]\n", id="quotes"
+        ),
+        pytest.param(
+            'x = 1\nMIGRATIONS = [\n    "a",\n    "é",  # last\n]\ny = 2\n',
+            'x = 1\nMIGRATIONS = [\n    "a",\n    "é",  # last\n    "new",\n]\ny = 2\n',
+            id="a comment",
+        ),
+        pytest.param(
+            "MIGRATIONS = [\n\t'a'\n]\n",
+            "MIGRATIONS = [\n\t'a',\n\t'new',\n]\n",
+            id="no comma, tabs",
+        ),
+        pytest.param(
+            'MIGRATIONS = [\r\n  "a",\r\n]\r\n',
+            'MIGRATIONS = [\r\n  "a",\r\n  "new",\r\n]\r\n',
+            id="Windows",
+        ),
+        pytest.param(
+            'MIGRATIONS = [\n    "a",\n    # the end\n]\n',
+            'MIGRATIONS = [\n    "a",\n    "new",\n    # the end\n]\n',
+            id="a comment after the last",
+        ),
+        pytest.param(
+            'MIGRATIONS = [\n    "a", "b",\n    "c", "d",\n]\n',
+            'MIGRATIONS = [\n    "a", "b",\n    "c", "d", "new",\n]\n',
+            id="two a line",
+        ),
+        pytest.param(
+            'MIGRATIONS = [\n    "a"  # ,)\n    ,\n]\n',
+            'MIGRATIONS = [\n    "a", "new"  # ,)\n    ,\n]\n',
+            id="a comma on its own",
+        ),
+        pytest.param(
+            'MIGRATIONS = [\n    ("a"),\n]\n',
+            'MIGRATIONS = [\n    ("a"), "new",\n]\n',
+            id="parentheses",
+        ),
+        pytest.param(
+            '# \x0c \u2028 \x85\nMIGRATIONS = [\n    "a",\n]\n',
+            '# \x0c \u2028 \x85\nMIGRATIONS = [\n    "a",\n    "new",\n]\n',
+            id="what Python takes for no line end",
+        ),
+    ],
+)
+def test_a_name_is_added_and_nothing_else_changes(before, after):
+    assert with_name(before, "new") == after
+
+
+@pytest.mark.parametrize(
+    "text", ["", "MIGRATIONS = ()", "OTHER = []", "MIGRATIONS = names()", "x ="]
+)
+def test_a_file_without_a_list_is_refused(text):
+    with pytest.raises(UnusableMigration, match="'new' can't be run: "):
+        with_name(text, "new")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "1st", "add-x", "add x", "class", "Add_x", "ä", "../x", "x" * 101]
+)
+def test_what_is_no_name_is_refused(tmp_path, name):
+    with pytest.raises(UnusableName, match="no new migration can be named"):
+        check_name(name, tmp_path, set())
+
+
+def test_a_name_that_is_taken_is_refused(tmp_path):
+    (tmp_path / "there.py").touch()
+    (tmp_path / "folder").mkdir()
+    for name in ("there", "folder", "listed"):
+        with pytest.raises(UnusableName, match="exists already|of that name"):
+            check_name(name, tmp_path, {"listed"})
+    check_name("free", tmp_path, {"listed"})

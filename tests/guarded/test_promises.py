@@ -1,0 +1,200 @@
+"""A migration that does what its steps don't say is rolled back, and told exactly."""
+
+from __future__ import annotations
+
+import pytest
+
+from guarded.backends.sqlite.ledger import SqliteLedger
+from guarded.errors import BrokenPromise, Refused
+from tests.conftest import migration, row_counts, schema_of
+
+WORLD = """
+CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT);
+CREATE TABLE child (id INTEGER PRIMARY KEY AUTOINCREMENT, parent_id INT REFERENCES parent (id));
+CREATE TABLE other (id INTEGER PRIMARY KEY, what TEXT);
+CREATE TRIGGER other_gone AFTER DELETE ON other BEGIN DELETE FROM child; END;
+CREATE TRIGGER parent_log AFTER UPDATE ON parent BEGIN INSERT INTO other (what) VALUES ('u'); END;
+CREATE TABLE lone (a);
+CREATE VIEW names AS SELECT name FROM parent;
+INSERT INTO parent VALUES (1, 'a'), (2, 'b');
+INSERT INTO child VALUES (1, 1), (2, 2), (7, 2);
+INSERT INTO other VALUES (1, 'x'), (2, 'y');
+"""
+
+
+@pytest.fixture
+def database(connect):
+    connection = connect()
+    connection.executescript(WORLD)
+    return connection
+
+
+ADD = "migrator.migrate(migrator.add_column('parent', 'age', IntegerField(null=True)))\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        pytest.param(
+            "db.execute_sql('DELETE FROM child WHERE id = 7')",
+            "'a' left table 'child' with 2 of 3 rows, and no step of it names that table",
+            id="rows deleted",
+        ),
+        pytest.param(
+            "db.execute_sql('INSERT INTO child DEFAULT VALUES')\n"
+            "db.execute_sql('DELETE FROM child WHERE id < 99')",
+            "'a' left table 'child' with 0 of 3 rows",
+            id="rows added and deleted",
+        ),
+        pytest.param(
+            "class Other(Model):\n    class Meta: database = db\nOther.delete().execute()",
+            "'a' left table 'other' with 0 of 2 rows",
+            id="rows deleted by a model",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.sql('DELETE FROM other'))",
+            "'a' left table 'child' with 0 of 3 rows .by trigger 'other_gone'.",
+            id="rows deleted by a trigger only",
+        ),
+        pytest.param(
+            "for i in (1, 2):\n    db.execute_sql('DELETE FROM child WHERE id = ?', (i,))",
+            "with 1 of 3 rows",
+            id="one statement twice",
+        ),
+        pytest.param(
+            "db.connection().execute('DELETE FROM child')",
+            "wrote table 'child' past Peewee",
+            id="past Peewee",
+        ),
+        pytest.param(
+            "db.execute_sql('DROP TRIGGER other_gone')",
+            "'a' dropped trigger 'other_gone' of table 'other', and no step of it names that",
+            id="a trigger",
+        ),
+        pytest.param("db.execute_sql('DROP VIEW names')", "'a' dropped view 'names'", id="a view"),
+        pytest.param(
+            "db.execute_sql('DROP TABLE child')", "'a' dropped table 'child'", id="a table"
+        ),
+        pytest.param(
+            "db.execute_sql('ALTER TABLE child RENAME COLUMN parent_id TO p')",
+            "'a' changed table 'child'",
+            id="a table changed",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.sql('DELETE FROM parent WHERE id = 2'))",
+            "'a' left 2 rows of 'child' that refer to no row of 'parent'",
+            id="dangling by delete",
+        ),
+        pytest.param(
+            "db.execute_sql('UPDATE child SET parent_id = 9 WHERE id = 1')",
+            "'a' left 1 row of 'child' that refer to no row of 'parent'",
+            id="dangling by update of the child",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.sql('UPDATE other SET what = what'))\n"
+            "db.execute_sql('UPDATE parent SET id = 9 WHERE id = 1')",
+            "'a' left 1 row of 'child' that refer to no row of 'parent'",
+            id="dangling by update of the parent",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.sql(\"DELETE FROM sqlite_sequence WHERE name = 'child'\"))",
+            "the id mark of table 'child' fell from 7 to 0",
+            id="an id mark",
+        ),
+    ],
+)
+def test_what_no_step_names_is_rolled_back(database, make_runner, body, says):
+    rows, schema = row_counts(database), schema_of(database)
+    with pytest.raises(BrokenPromise, match=f"rolled back: .*{says}"):
+        make_runner({"a": migration(ADD + body)}).up()
+    assert (row_counts(database), schema_of(database)) == (rows, schema)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("migrator.migrate(migrator.sql('DELETE FROM child'))", id="rows, by verb"),
+        pytest.param("migrator.migrate(migrator.sql('DROP VIEW names'))", id="a view, by verb"),
+        pytest.param("migrator.migrate(migrator.drop_table('lone'))", id="a table, by verb"),
+        pytest.param(
+            "migrator.migrate(migrator.add_column('child', 'x', IntegerField(null=True)))\n"
+            "db.execute_sql('DELETE FROM child')",
+            id="rows of a table that a verb names",
+        ),
+        pytest.param("db.execute_sql('UPDATE child SET parent_id = NULL')", id="values"),
+        pytest.param(
+            "class Tag(Model):\n    name = CharField()\n    class Meta: database = db\n"
+            "db.create_tables([Tag])\nTag.create(name='x')",
+            id="rows of a table of its own",
+        ),
+        pytest.param("db.execute_sql('CREATE VIEW v AS SELECT 1')", id="something new"),
+        pytest.param("with db.atomic():\n    db.execute_sql('SELECT 1')", id="a savepoint"),
+    ],
+)
+def test_what_is_said_may_be_done(database, make_runner, body):
+    assert len(make_runner({"a": migration(body)}).up().outcomes) == 1
+
+
+def test_keys_that_dangled_before_are_no_reason(database, make_runner):
+    database.execute("PRAGMA foreign_keys = OFF")
+    database.execute("INSERT INTO child VALUES (8, 99)")
+    body = "db.execute_sql('UPDATE child SET parent_id = 1 WHERE id = 2')"
+    assert make_runner({"a": migration(body)}).up().outcomes
+    with pytest.raises(BrokenPromise, match="left 1 row of 'child'"):
+        body = "db.execute_sql('UPDATE child SET parent_id = 98 WHERE id = 2')"
+        make_runner({"a": migration(body.replace("98", "1")), "b": migration(body)}).up()
+
+
+def test_rebuilding_a_table_whose_keys_dangle_is_no_reason(database, apply):
+    database.execute("PRAGMA foreign_keys = OFF")
+    database.execute("INSERT INTO child VALUES (8, 99)")
+    apply("migrator.migrate(migrator.add_column_default('child', 'parent_id', 1))")
+    assert len(database.execute("PRAGMA foreign_key_check").fetchall()) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "db.execute_sql('COMMIT')",
+        "db.commit()",
+        "db.rollback()",
+        "db.connection().executescript('CREATE TABLE x (a);')",
+        "try:\n    db.commit()\nexcept Exception:\n    pass",
+    ],
+)
+def test_a_migration_can_not_end_the_transaction(database, make_runner, body):
+    schema = schema_of(database)
+    with pytest.raises(Refused, match=r"'a' may not (COMMIT|ROLLBACK) the transaction"):
+        make_runner({"a": migration(ADD + body)}).up()
+    assert schema_of(database) == schema
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("db.execute_sql('DELETE FROM Schema_History')", "may not change schema_history"),
+        ("db.execute_sql('DROP TABLE schema_history')", "may not change schema_history"),
+        ("db.execute_sql(\"ATTACH '{}' AS other\")", "may not attach another file"),
+    ],
+)
+def test_the_history_and_other_files_are_out_of_reach(database, make_runner, tmp_path, body, says):
+    schema = schema_of(database)
+    other = tmp_path / "other.sqlite"
+    with pytest.raises(Refused, match=says):
+        make_runner({"a": migration(ADD + body.format(other))}).up()
+    assert schema_of(database) == schema
+    assert not other.exists()
+
+
+def test_an_untouched_table_is_not_counted(database):
+    """However large it is: only what is written is looked at, and only before the first time."""
+    sent = []
+    ledger = SqliteLedger(database, {})
+    database.execute("BEGIN")
+    database.set_trace_callback(sent.append)
+    with ledger.migration("a"):
+        ledger.before("ALTER TABLE parent ADD COLUMN x", ())
+        assert [sql for sql in sent if "count(" in sql] == []
+        for _ in range(3):
+            ledger.before("INSERT INTO lone VALUES (1)", ())
+    assert [sql for sql in sent if "count(" in sql] == ['SELECT count(*) FROM "lone"']
