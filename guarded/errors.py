@@ -11,7 +11,9 @@ MigrationError
 │   ├── MissingMigration      listed, and there is no such file
 │   ├── ChangedMigration      edited after it was applied
 │   ├── AheadDatabase         applied, and not listed: the database is newer than the code
+│   ├── RenamedMigration      applied under another name
 │   └── OutOfOrder            the list's order contradicts the order in the history
+├── ForeignHistory        the history's table is another tool's
 ├── DatabaseLocked        another process keeps the write lock
 ├── DatabaseFailed        SQLite could not: disk, permissions, damage
 ├── BackupFailed          no whole copy could be made
@@ -19,6 +21,7 @@ MigrationError
 ├── RestoreRefused        a file that must not, or can't, take the place of the database
 ├── Refused               an operation that can't be done without losing something
 │   ├── OnlyCopy              an interrupted rebuild of another tool left rows elsewhere
+│   ├── RowsDoNotFit          rows that a constraint would forbid
 │   └── InMemoryTable         a table that is not in the database file
 ├── MigrationFailed       an exception inside of a migration
 └── BrokenPromise         a migration did what its steps don't say; found before COMMIT
@@ -92,6 +95,15 @@ class AheadDatabase(InconsistentHistory):
         )
 
 
+class RenamedMigration(InconsistentHistory):
+    def __init__(self, old: str, new: str, applied_at: str) -> None:
+        self.old, self.new, self.applied_at = old, new, applied_at
+        super().__init__(
+            f"'{new}' has the text of '{old}', which was applied on {applied_at} and is not listed "
+            f"any more; give the file its old name back, or record the new one: rename {old} {new}"
+        )
+
+
 class OutOfOrder(InconsistentHistory):
     def __init__(self, name: str, after: str, applied_at: str, pending: bool) -> None:
         self.name, self.after, self.applied_at, self.pending = name, after, applied_at, pending
@@ -106,6 +118,15 @@ class OutOfOrder(InconsistentHistory):
                 "put the list back into the order of the history"
             )
         super().__init__(text)
+
+
+class ForeignHistory(MigrationError):
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        self.table, self.columns = table, tuple(columns)
+        super().__init__(
+            f"table '{table}' belongs to another tool: its columns are {', '.join(columns)}; "
+            "rename or drop it, so that this tool can keep its history there"
+        )
 
 
 class DatabaseLocked(MigrationError):
@@ -146,6 +167,10 @@ class RestoreRefused(MigrationError):
 
 class Refused(MigrationError):
     """An operation that can't be done without losing something; names what stands in the way."""
+
+
+class RowsDoNotFit(Refused):
+    """There are rows that the change would forbid; says how many."""
 
 
 class InMemoryTable(Refused):

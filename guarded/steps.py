@@ -109,15 +109,26 @@ class Step(NamedTuple):
     sets: tuple[Target, ...] = ()
 
 
+Found = tuple[str, str, str]  # a verb, and the table and name of what it was about
+
+
+class Made(NamedTuple):
+    """What an ``up`` did in this database: the ``targets`` that it created, which are all that its
+    ``down`` may drop, and what its verbs ``found`` to be so already, which its ``down`` keeps."""
+
+    targets: frozenset[Target] = frozenset()
+    found: frozenset[Found] = frozenset()
+
+
 class Outcome(NamedTuple):
-    """What one migration did; ``made`` is all that its ``down`` may drop."""
+    """What one migration did."""
 
     name: str
     direction: Direction
     checksum: str
     duration_ms: int
     steps: tuple[Step, ...]
-    made: frozenset[Target]
+    made: Made
 
 
 def takes(steps: Iterable[Step]) -> list[Target]:
