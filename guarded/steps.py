@@ -24,6 +24,7 @@ class Action(Enum):
     DROP = "drop"
     RENAME = "rename"
     ALTER = "alter"
+    EDIT = "edit"
     REBUILD = "rebuild"
     FILL = "fill"
     RUN = "run"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guarded.findings import Finding
     from guarded.project import Project
     from guarded.schema import Column, ForeignKey, Index, Schema, Table
-    from guarded.steps import Target
+    from guarded.steps import Action, Target
 
 Execute = Callable[..., Any]  # SQL and values in, an iterable of rows out
 OnProgress = Callable[[int, int], None]  # parts done, parts in all
@@ -117,8 +117,8 @@ class Ddl(Protocol):
     def apply(self, change: Change) -> None:
         """Do it now, or remember it for ``settle``.  Raises Refused, and nothing is done then."""
 
-    def waiting(self) -> Sequence[str]:
-        """The tables that ``settle`` would change."""
+    def waiting(self) -> Sequence[tuple[str, Action]]:
+        """The tables that ``settle`` would change, and how."""
 
     def settle(self, table: str) -> None:
         """Do what waits for this table."""

@@ -214,8 +214,8 @@ class Performer:
 
     def settle(self) -> None:
         """Do what waits."""
-        for table in self.look.ddl.waiting():
-            with self._step(Step(Action.REBUILD, Target(Kind.TABLE, table))):
+        for table, action in self.look.ddl.waiting():
+            with self._step(Step(action, Target(Kind.TABLE, table))):
                 self.look.ddl.settle(table)
 
     def _do(self, deed: Deed) -> None:
