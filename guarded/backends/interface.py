@@ -123,6 +123,10 @@ class Ddl(Protocol):
     def settle(self, table: str) -> None:
         """Do what waits for this table."""
 
+    @property
+    def refilled(self) -> int:
+        """The rows that the last ``Refill`` put back."""
+
 
 class RowCount(NamedTuple):
     """A table's rows before and after a migration; ``trigger`` wrote it, where one did."""
@@ -297,6 +301,15 @@ class Backend(Protocol):
 
     def backups(self) -> list[Path]:
         """The oldest first."""
+
+    def file_to_keep(self, migration: str) -> Path | None:
+        """Where the values that this migration drops may be kept; None: nowhere."""
+
+    def kept_files(self) -> list[Path]:
+        """The files of dropped values, the oldest first."""
+
+    def owner(self) -> Path | None:
+        """A file whose owner the files beside it belong to."""
 
     def prune_backups(self) -> None:
         """Remove all backups but the newest."""

@@ -45,6 +45,7 @@ from guarded.changes import (
     DropTable,
     Fill,
     FillEach,
+    Refill,
     RenameColumn,
     RenameTable,
     SetDefault,
@@ -81,6 +82,7 @@ class SqliteDdl:
         self.read = database.connection().execute
         self._waiting: dict[str, Waiting] = {}
         self._known_ailments: tuple[object, Ailments] = (None, {})
+        self.refilled = 0
 
     # Looks.
 
@@ -276,6 +278,15 @@ class SqliteDdl:
         else:
             self.playhouse.drop_index(change.table, change.name).run()
 
+    def _refill(self, change: Refill) -> None:
+        from guarded.backends.sqlite.refill import refill
+
+        def run() -> None:
+            self.refilled = refill(self.database.connection(), change)
+
+        with self.ledger.trusting():
+            self._while_triggers_rest(change.table, run)
+
     def _fill_each(self, change: FillEach) -> None:
         """SQLite calls a function of Python's for each row; what it gives is a value, not SQL."""
         connection = self.database.connection()
@@ -346,6 +357,7 @@ class SqliteDdl:
         DropIndex: _drop_index,
         Fill: _fill,
         FillEach: _fill_each,
+        Refill: _refill,
         Statement: _statement,
         AddColumn: _add_column,
         DropColumn: _drop_column,
@@ -530,7 +542,7 @@ WAITING = (
 )
 
 # Changes that leave every view, trigger and key as it is.
-HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Statement)
+HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Refill, Statement)
 
 _EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
     AddColumn: lambda table, change: edits.with_column(table, change.definition),

@@ -166,8 +166,9 @@ def unindexed(execute: Execute, table: str) -> str:
     """
     indexes = execute(f"PRAGMA index_list({quote(table)})")
     key = next((row[1] for row in indexes if row[3] == "pk"), None)
-    is_keyed = key is not None and kind_of(execute, table)[1]
-    return f"{quote(table)} INDEXED BY {quote(key)}" if is_keyed else f"{quote(table)} NOT INDEXED"
+    if key is None or not kind_of(execute, table)[1]:
+        return f"{quote(table)} NOT INDEXED"
+    return f"{quote(table)} INDEXED BY {quote(key)}"
 
 
 def kind_of(execute: Execute, table: str) -> tuple[str, bool]:
