@@ -173,13 +173,13 @@ def test_it_ends_cleanly_and_takes_its_log_along(serve, path):
     ("change", "says"),
     [
         pytest.param(
-            "UPDATE schema_history SET migration = 'add_video' WHERE id = 4",
+            "UPDATE schema_history SET migration = 'add_video' WHERE id = 5",
             "error: the database is ahead of this code: 'add_video' (applied on",
             id="ahead",
         ),
         pytest.param(
-            "UPDATE schema_history SET checksum = 'x' WHERE id = 4",
-            "error: 'update_meetings_hybrid_storage' was edited after it was applied on",
+            "UPDATE schema_history SET checksum = 'x' WHERE id = 5",
+            "error: 'add_user_links' was edited after it was applied on",
             id="changed",
         ),
     ],
@@ -198,7 +198,7 @@ def test_a_database_that_gets_ahead_ends_the_server_too(serve, path):
     api = serve()
     api.until(200)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("UPDATE schema_history SET migration = 'add_video' WHERE id = 4")
+        connection.execute("UPDATE schema_history SET migration = 'add_video' WHERE id = 5")
     status, err = api.ended()
     assert status == 78
     assert "update the code, or restore a backup from before" in err

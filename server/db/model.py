@@ -122,6 +122,20 @@ class ServerSettings(PersistentModel):
         table_name = "ServerSettings"
 
 
+class UserLink(PersistentModel):
+    """An e-mail address, in lower case, and the user that signs in with it."""
+
+    email = CharField(primary_key=True)
+    user_id = CharField()
+    created_at = UtcDateTimeField(default=utc_now, constraints=[Default(NOW)])
+
+    class Meta:
+        table_name = "user_links"
+
+
+UserLink.add_index(UserLink.user_id, name="user_links_user_id")
+
+
 class Invitation(PersistentModel):
     """An invitation by e-mail to register, good for one use."""
 
@@ -174,6 +188,7 @@ PERSISTENT: tuple[type[Model], ...] = (
     NonceCache,
     Meeting,
     ServerSettings,
+    UserLink,
     Invitation,
 )
 IN_MEMORY: tuple[type[Model], ...] = (ExternalSession,)

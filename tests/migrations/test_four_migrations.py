@@ -1,4 +1,4 @@
-"""The four migrations, on an empty file and on every database of the former server."""
+"""The migrations, on an empty file and on every database of the former server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from server.migrations.engine.runner import Runner
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests.conftest import LEGACY, copy_legacy, row_counts, schema_of
 
-OURS = {"client_sessions", "nonce_cache", "meetings", "ServerSettings", "Invitations"}
+OURS = {
+    "client_sessions",
+    "nonce_cache",
+    "meetings",
+    "ServerSettings",
+    "Invitations",
+    "user_links",
+}
 FIRST = MIGRATIONS[0]
 
 
