@@ -1,6 +1,7 @@
-"""Whether the schema of the database is the one that this code was written for.
+"""Compare the schema of the database with the code of this process.
 
-Reads only: the files of the migrations, the list of their names and the history.
+The code is what this process was started with: files that change beside it do not count.  Reads
+only: the files of the migrations, the list of their names and the history.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from server.db.connection import SqliteFile, UnusableDatabase
 from server.migrations.engine import history, plan
 from server.migrations.engine.errors import InconsistentHistory
 from server.migrations.engine.listing import names_in
-from server.migrations.engine.scripts import scripts
+from server.migrations.engine.scripts import Script, scripts
 
 MIGRATE = Path(__file__).parent / "migrations" / "migrate.py"
 COMMAND = "cd server && python migrations/migrate.py"
@@ -42,9 +43,13 @@ class Readiness:
         return self.contradiction or self.unreadable or "the database is current"
 
 
-def look(file: SqliteFile) -> Readiness:
+def listed_now() -> tuple[Script, ...]:
+    """The migrations of the code as it is on the disk now, with their checksums."""
+    return scripts(MIGRATE.parent, names_in(MIGRATE))
+
+
+def look(file: SqliteFile, listed: tuple[Script, ...]) -> Readiness:
     """A database that is not there is one without any migration; it is not created."""
-    listed = scripts(MIGRATE.parent, names_in(MIGRATE))
     names = tuple(script.name for script in listed)
     try:
         with file.reading() as connection:
@@ -53,7 +58,7 @@ def look(file: SqliteFile) -> Readiness:
             applied = history.applied(history.read(connection.execute))
     except UnusableDatabase as exc:
         return Readiness(unreadable=str(exc))
-    except sqlite3.OperationalError as exc:
+    except sqlite3.DatabaseError as exc:
         return Readiness(unreadable=f"'{file}' can't be read now: {exc}")
     newest = next(reversed(list(applied)), None)
     try:
