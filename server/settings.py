@@ -118,9 +118,7 @@ def _words(environ: Mapping[str, str], name: str) -> list[str]:
     return [word for word in re.split(r"[,\s]+", environ.get(name, "")) if word]
 
 
-def _networks(
-    environ: Mapping[str, str], name: str
-) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(environ: Mapping[str, str], name: str) -> tuple[IPv4Network | IPv6Network, ...]:
     found = []
     for word in _words(environ, name):
         try:

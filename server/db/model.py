@@ -13,6 +13,7 @@ from peewee import (
     AutoField,
     BooleanField,
     CharField,
+    CompositeKey,
     DatabaseProxy,
     Default,
     IntegerField,
@@ -161,7 +162,7 @@ class ExternalSession(Model):
     """A guest in a meeting.  In memory only: gone when the process ends.
 
     ``admitted`` is None while the guest is not asking (or was declined and may ask again), False
-    while asking, True once admitted.
+    while asking, True once admitted.  ``secret_digest`` is the SHA-256 of the guest's secret.
     """
 
     session_id = CharField(primary_key=True)
@@ -170,6 +171,7 @@ class ExternalSession(Model):
     identity_key_public = TextField()
     signed_pre_key = TextField()
     pre_keys = JSONListField()
+    secret_digest = CharField(default="")
     admitted = BooleanField(null=True)
     last_admission_request = UtcDateTimeField(null=True)
     admitted_by = CharField(null=True)
@@ -183,6 +185,26 @@ class ExternalSession(Model):
         table_name = "ExternalSessions"
 
 
+class LiveParticipant(Model):
+    """A user's role, answer and presence in a meeting.  In memory only: gone when the process ends.
+
+    Who is invited lasts: it is in ``Meeting.invited_participants``.
+    """
+
+    meeting_id = CharField()
+    user_id = CharField()
+    role = CharField(default="meeting_member")
+    answer = CharField(null=True)
+    is_present = BooleanField(default=False)
+    updated_at = UtcDateTimeField(default=utc_now)
+
+    class Meta:
+        database = memory_database
+        legacy_table_names = False
+        table_name = "live_participants"
+        primary_key = CompositeKey("meeting_id", "user_id")
+
+
 PERSISTENT: tuple[type[Model], ...] = (
     ClientSession,
     NonceCache,
@@ -191,7 +213,7 @@ PERSISTENT: tuple[type[Model], ...] = (
     UserLink,
     Invitation,
 )
-IN_MEMORY: tuple[type[Model], ...] = (ExternalSession,)
+IN_MEMORY: tuple[type[Model], ...] = (ExternalSession, LiveParticipant)
 
 
 def create_memory_tables() -> None:
