@@ -38,7 +38,7 @@ class Client:
         with answer:
             text = answer.read().decode()
         is_json = answer.headers.get_content_type() == "application/json"
-        return answer.status, json.loads(text) if is_json else text, answer.headers
+        return answer.status, json.loads(text) if is_json and text else text, answer.headers
 
 
 if __name__ == "__main__":

@@ -85,6 +85,9 @@ class Meeting(BaseModel):
     participants: list[Participant]
 
 
+STORED = [name for name in Meeting.model_fields if name != "participants"]
+
+
 class Page(BaseModel):
     meetings: list[Meeting]
     cursor: str | None = Field(description="Of the next page; null on the last one")
@@ -278,7 +281,7 @@ def delete_meeting(meeting_id: Line, server: ServerHere, caller: CallerHere) -> 
 
 def etag(row: Any) -> str:
     """A name for what is stored of a meeting now."""
-    stored = json.dumps(row.__data__, default=str, sort_keys=True)
+    stored = json.dumps([getattr(row, name) for name in STORED], default=str)
     return f'"{hashlib.sha256(stored.encode()).hexdigest()[:32]}"'
 
 
@@ -320,7 +323,7 @@ def _host(server: Server) -> str:
 
 
 def _shown(database: SqliteDatabase, row: Any, *, with_token: bool) -> Meeting:
-    values = {name: getattr(row, name) for name in Meeting.model_fields if name in row.__data__}
+    values = {name: getattr(row, name) for name in STORED}
     for name in ("start_time", "end_time", "created_at", "updated_at"):
         if not isinstance(values[name], datetime):  # an old row may hold any text
             values[name] = None
