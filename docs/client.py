@@ -5,6 +5,7 @@ import secrets
 import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from http_message_signatures import HTTPMessageSigner, MappingKeyResolver, algorithms
 
@@ -44,8 +45,7 @@ class Client:
 if __name__ == "__main__":
     # python docs/client.py http://127.0.0.1:3000 session.json GET /meetings ['{"title": …}']
     url, session, method, path, *document = sys.argv[1:]
-    with open(session) as file:
-        known = json.load(file)
+    known = json.loads(Path(session).read_text())
     client = Client(url, known["client_id"], known["session_secret"])
     status, answer, _ = client(method, path, *map(json.loads, document))
     print(answer if isinstance(answer, str) else json.dumps(answer, indent=2))

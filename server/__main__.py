@@ -33,6 +33,7 @@ def main() -> int:
         logging.basicConfig(
             level=configured.log_level.upper(), format=LOG_LINE, datefmt="%Y-%m-%d %H:%M:%S%z"
         )
+        logging.getLogger("peewee").setLevel(logging.INFO)  # its SQL comes with the values
         file = locate(configured.database)
         file.check()
         with only_process(file):

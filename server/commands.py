@@ -37,7 +37,8 @@ class OneLine(click.Group):
         try:
             super().main(*args, **{**extra, "standalone_mode": False})
         except click.ClickException as exc:
-            click.echo(f"error: {exc.format_message()}", err=True)
+            message = " ".join(exc.format_message().split())
+            click.echo(f"error: {message}", err=True)
             sys.exit(2)
         except click.Abort:
             sys.exit(130)
@@ -67,7 +68,11 @@ class UserType(click.ParamType[str]):
 email_argument = click.argument("email", type=AddressType())
 
 
-@click.group(cls=OneLine, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=OneLine,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 def cli() -> None:
     """Administer the meeting server on its host; without a command, serve.
 
@@ -75,7 +80,7 @@ def cli() -> None:
     """
 
 
-@cli.group(cls=OneLine)
+@cli.group(cls=OneLine, no_args_is_help=False)
 def session() -> None:
     """Sessions of users."""
 
@@ -126,7 +131,7 @@ def _parsed(key: str, value: str) -> Any:
     return value
 
 
-@cli.group(cls=OneLine)
+@cli.group(cls=OneLine, no_args_is_help=False)
 def user() -> None:
     """Users and their addresses."""
 

@@ -128,7 +128,11 @@ def compose(letter: Letter, sender: str) -> EmailMessage:
     )
     if letter.calendar is not None:
         message.add_attachment(
-            letter.calendar, maintype="text", subtype="calendar", filename="meeting.ics"
+            letter.calendar,
+            maintype="text",
+            subtype="calendar",
+            filename="meeting.ics",
+            params={"charset": "utf-8", "method": "REQUEST"},
         )
     return message
 

@@ -99,12 +99,8 @@ class Server:
                 self._remember_nonces(database)
         except Unusable as exc:
             return exc.trouble
-        except Exception as exc:
-            trouble = trouble_of(exc)
-            if trouble is None:
-                raise
-            why = f"'{self.file}' can't be opened for writing: {exc}; check owner and mode"
-            return Trouble("unreadable", why) if trouble.code == "unreadable" else trouble
+        except DatabaseError as exc:
+            return trouble_of(exc) or Trouble("unreadable", f"'{self.file}' can't be used: {exc}")
         model.database.initialize(opened.database)
         self.opened = opened
         log.info("the database is current")

@@ -46,14 +46,17 @@ class Unusable(Exception):
 
 
 class OpenedFile:
-    """A database file that is open for work.  Raises sqlite3.Error when it can't be opened."""
+    """A database file that is open for work.  Raises Unusable when it can't be opened."""
 
     def __init__(self, file: SqliteFile, *, timeout: float) -> None:
         self.file = file
         make_private(file.path)
         self._identity = identity(file.path)
         self.database: SqliteDatabase
-        self.database, self._anchor = file.database_to_serve(timeout=timeout)
+        try:
+            self.database, self._anchor = file.database_to_serve(timeout=timeout)
+        except sqlite3.Error as exc:
+            raise Unusable(_unopened(file, exc)) from exc
         self._logs = {path: identity(path) for path in logs_of(file.path)}
         self._check_again = 0.0
 
@@ -114,6 +117,14 @@ class OpenedFile:
         spent = time.monotonic() - started
         self._check_again = 0.0 if found else started + spent * CHECK_SHARE
         return found
+
+
+def _unopened(file: SqliteFile, exc: sqlite3.Error) -> Trouble:
+    trouble = trouble_of(exc)
+    if trouble is not None and trouble.code != "unreadable":
+        return trouble
+    why = f"'{file}' can't be opened for writing: {exc}; check owner and mode"
+    return Trouble("unreadable", why)
 
 
 def damage(file: SqliteFile) -> Trouble | None:

@@ -103,7 +103,9 @@ def test_a_guest_shows_the_own_secret_in_a_header(shared, meeting, guest):
         answer = shared("GET", f"/guests/{guest.session_id}", Authorization=bearer, **origin())
         assert answer.status == 401
     assert shared("GET", f"/guests/{guest.session_id}", **origin()).status == 401
-    assert shared("GET", f"/guests/{guest.session_id}?secret={guest.secret}", **origin()).status == 401
+    assert (
+        shared("GET", f"/guests/{guest.session_id}?secret={guest.secret}", **origin()).status == 401
+    )
     assert guest("GET").status == 200
     assert guest.secret not in shared.log.read_text()
 

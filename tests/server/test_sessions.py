@@ -144,7 +144,9 @@ def test_old_users_keep_their_ids(serve, path):
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         email, uuid = connection.execute("SELECT email, uuid FROM Users LIMIT 1").fetchone()
         connection.execute("UPDATE Users SET active = 0 WHERE email = 'user1@example.com'")
-        connection.execute("INSERT INTO user_links (email, user_id) VALUES ('link@x.org', ?)", [uuid])
+        connection.execute(
+            "INSERT INTO user_links (email, user_id) VALUES ('link@x.org', ?)", [uuid]
+        )
     api = serve().ready()
     made = session(api, email.upper(), sign_in(api, email))
     assert made.body["user_id"] == uuid

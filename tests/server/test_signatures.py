@@ -58,7 +58,9 @@ def sign(user: User, method="POST", path="/meetings", body: bytes | None = None,
     return headers
 
 
-def send(user: User, method="POST", path="/meetings", body: bytes | None = None, **headers) -> Answer:
+def send(
+    user: User, method="POST", path="/meetings", body: bytes | None = None, **headers
+) -> Answer:
     if body is None:
         body = json.dumps(MEETING).encode() if method == "POST" else b""
     return user.api.raw(method, path, body, **headers)
@@ -131,7 +133,9 @@ def test_a_nonce_that_a_wrong_request_brought_is_still_good(user):
     ("columns", "code"),
     [
         pytest.param({"session_secret": ""}, "no_session", id="an empty secret"),
-        pytest.param({"expires_at": "2020-01-01 00:00:00.000 +00:00"}, "session_expired", id="over"),
+        pytest.param(
+            {"expires_at": "2020-01-01 00:00:00.000 +00:00"}, "session_expired", id="over"
+        ),
         pytest.param({"expires_at": "CURRENT_TIMESTAMP"}, "session_expired", id="unreadable"),
     ],
 )
@@ -207,9 +211,7 @@ def test_two_headers_of_one_name_are_refused(user):
 def test_no_body_is_read_before_the_signature_is_verified(shared, user):
     """The answer comes while the body is still to come."""
     with closing(socket.create_connection(("127.0.0.1", shared.port), timeout=5)) as connection:
-        connection.sendall(
-            b"POST /meetings HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
-        )
+        connection.sendall(b"POST /meetings HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         assert connection.recv(1000).startswith(b"HTTP/1.1 401")
 
 
