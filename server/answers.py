@@ -77,6 +77,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, exc: HTTPException) -> JSONResponse:
+        if exc.status_code == 400:  # FastAPI's word for a body that its parser gave up on
+            return answer(Refusal(422, "invalid", str(exc.detail)))
         codes = {404: "not_found", 405: "method_not_allowed"}
         code = codes.get(exc.status_code, "http_error")
         return answer(Refusal(exc.status_code, code, str(exc.detail), headers=exc.headers))

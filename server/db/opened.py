@@ -159,9 +159,19 @@ def _damaged(file: SqliteFile, how: str) -> Trouble:
     )
 
 
-def trouble_of(exc: Exception) -> Trouble | None:
-    """The trouble that an error of SQLite tells of; None for an error in our SQL."""
-    said = str(exc)
+def trouble_of(exc: BaseException) -> Trouble | None:
+    """The trouble that an error of SQLite tells of; None for an error in our SQL.
+
+    When a COMMIT fails, SQLite may have rolled back already, and Peewee's own ROLLBACK fails, too:
+    the reason is then in the error before.
+    """
+    found = _trouble_in(str(exc))
+    if found is None and exc.__context__ is not None:
+        return trouble_of(exc.__context__)
+    return found
+
+
+def _trouble_in(said: str) -> Trouble | None:
     if "locked" in said or "busy" in said:
         return Trouble("busy", "another process is writing to the database; try again")
     if "full" in said:

@@ -66,10 +66,12 @@ class Answer(NamedTuple):
 class Api:
     """One server process, and requests to it."""
 
-    def __init__(self, path: Path, *, preexec_fn=None, port=None, **environ: str) -> None:
+    def __init__(
+        self, path: Path, *, preexec_fn=None, port=None, logs: Path | None = None, **environ: str
+    ) -> None:
         self.path, self.port = path, port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.log = path.with_name(f"server{next(_numbers)}.log")
+        self.log = (logs or path.parent) / f"server{next(_numbers)}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "server"],
