@@ -11,7 +11,7 @@ RUN pip install --no-cache-dir --no-warn-script-location --prefix=/install '.[se
 FROM python:3.12-slim
 COPY --from=libraries /install /usr/local
 COPY server /app/server
-RUN python -m compileall -q /app && mkdir -p /data
+RUN python -m compileall -q /app && mkdir -m 700 /data
 ENV PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

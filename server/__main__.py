@@ -12,7 +12,7 @@ import logging
 import sys
 
 from server.db.connection import UnusableDatabase, locate
-from server.settings import BadSetting, settings
+from server.settings import DEFAULT_DATABASE, BadSetting, settings
 
 EX_CONFIG = 78
 LOG_LINE = "%(asctime)s %(levelname)s %(message)s"
@@ -25,6 +25,7 @@ def main() -> int:
         cli(prog_name="python -m server")
     try:
         from server import serving
+        from server.db.opened import make_private
         from server.state import AlreadyServed, Server, only_process
     except ModuleNotFoundError as exc:
         return _refuse(f"{exc.name} is not installed; pip install '.[server]'")
@@ -36,6 +37,8 @@ def main() -> int:
         logging.getLogger("peewee").setLevel(logging.INFO)  # its SQL comes with the values
         file = locate(configured.database)
         file.check()
+        if file.path.parent == DEFAULT_DATABASE.parent:
+            make_private(file.path.parent)
         with only_process(file):
             server = Server(file, configured)
             readiness = server.look()

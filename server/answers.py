@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from peewee import DatabaseError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Match, Route
 
 from server.db.opened import Trouble, Unusable, trouble_of
 
@@ -68,8 +69,8 @@ def not_now(code: str, message: str, **details: Any) -> Refusal:
     return Refusal(503, code, message, headers={"Retry-After": str(RETRY_AFTER)}, **details)
 
 
-def install(app: FastAPI) -> None:
-    """Give every error of the application the one shape."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Give every error of the application, and of its routes, the one shape."""
 
     @app.exception_handler(Refusal)
     async def refusal(request: Request, exc: Refusal) -> JSONResponse:
@@ -79,9 +80,12 @@ def install(app: FastAPI) -> None:
     async def http(request: Request, exc: HTTPException) -> JSONResponse:
         if exc.status_code == 400:  # FastAPI's word for a body that its parser gave up on
             return answer(Refusal(422, "invalid", str(exc.detail)))
+        headers = exc.headers
+        if exc.status_code == 405:
+            headers = {"Allow": ", ".join(_methods_at(routes, request))}
         codes = {404: "not_found", 405: "method_not_allowed"}
         code = codes.get(exc.status_code, "http_error")
-        return answer(Refusal(exc.status_code, code, str(exc.detail), headers=exc.headers))
+        return answer(Refusal(exc.status_code, code, str(exc.detail), headers=headers))
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
@@ -109,6 +113,15 @@ def install(app: FastAPI) -> None:
 def answer(refusal: Refusal) -> JSONResponse:
     error = {"code": refusal.code, "message": printable(refusal.message), **refusal.details}
     return JSONResponse({"error": error}, refusal.status_code, headers=refusal.headers)
+
+
+def _methods_at(routes: Sequence[BaseRoute], request: Request) -> list[str]:
+    """All methods of the path; Starlette names those of the first route alone."""
+    found: set[str] = set()
+    for route in routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)
 
 
 def printable(text: str) -> str:

@@ -51,7 +51,7 @@ def create_app(server: Server) -> ASGIApp:
         redirect_slashes=False,
     )
     app.state.server = server
-    answers.install(app)
+    answers.install(app, [route for router in ROUTERS for route in router.routes])
     for router in ROUTERS:
         app.include_router(router)
     return Door(app, server)

@@ -25,7 +25,8 @@ signed = access.signed("guests")
 
 Token = Annotated[str, Field(min_length=1, max_length=255)]
 Key = Annotated[str, Field(max_length=4096)]
-PreKey = str | int | dict[str, Key | int]
+ShortKey = Annotated[str, Field(max_length=255)]
+PreKey = ShortKey | int | Annotated[dict[str, ShortKey | int], Field(max_length=8)]
 
 
 class JoinPage(BaseModel):
