@@ -117,11 +117,10 @@ def answer(refusal: Refusal) -> JSONResponse:
 
 def _methods_at(routes: Sequence[BaseRoute], request: Request) -> list[str]:
     """All methods of the path; Starlette names those of the first route alone."""
-    found: set[str] = set()
-    for route in routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return sorted(found)
+    fitting = [route for route in routes if isinstance(route, Route)]
+    fitting = [route for route in fitting if route.matches(request.scope)[0] is not Match.NONE]
+    same = [route for route in fitting if route.path == fitting[0].path]
+    return sorted(method for route in same for method in route.methods or ())
 
 
 def printable(text: str) -> str:

@@ -49,14 +49,18 @@ def renew(server: Server) -> None:
 
     Here and not in the request: a request that only reads shall not wait for whoever writes.
     """
-    if not server.seen:
+    seen, server.seen = server.seen, {}
+    if not seen:
         return
-    with server.writing():
-        for client_id in list(server.seen):
-            used = server.seen.pop(client_id)
-            ClientSession.update(last_used=used, expires_at=used + LIFE).where(
-                ClientSession.client_id == client_id
-            ).execute()
+    try:
+        with server.writing():
+            for client_id, used in seen.items():
+                ClientSession.update(last_used=used, expires_at=used + LIFE).where(
+                    ClientSession.client_id == client_id
+                ).execute()
+    except Exception:
+        server.seen = {**seen, **server.seen}  # for the next round
+        raise
 
 
 def _purge_batch(server: Server, what: str) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Request
-from peewee import SqliteDatabase
+from peewee import DatabaseError, SqliteDatabase
 from pydantic import BaseModel, Field
 
 from server import accounts, mail, rates
@@ -17,8 +18,10 @@ from server.api.access import CallerHere, ServerHere, origin_of
 from server.api.shapes import Email, Input, Line
 from server.codes import TRIES
 from server.db.model import ClientSession, Invitation, UserLink, utc_now
+from server.db.opened import Unusable
 from server.state import Server
 
+log = logging.getLogger("server")
 LIFE = timedelta(days=30)
 MOST_DEVICES = 20  # of one user; a newer one signs the least used out
 
@@ -68,10 +71,14 @@ def sign_in(new: SignIn, request: Request, server: ServerHere, later: Background
 
 
 def _send_code(server: Server, email: str) -> None:
-    with server.reading() as database:
-        account = accounts.account_of(database, email)
-        settings = accounts.server_settings()
-        lets_in = accounts.lets_in(settings, email, server.settings.admins)
+    try:
+        with server.reading() as database:
+            account = accounts.account_of(database, email)
+            settings = accounts.server_settings()
+            lets_in = accounts.lets_in(settings, email, server.settings.admins)
+    except (DatabaseError, Unusable, Refusal) as exc:
+        log.error("no code for %s: %s", email, exc)
+        return
     if account.is_closed or not (account.is_known or lets_in):
         return
     if server.rates.hit(rates.CODE_MAIL, email):

@@ -220,6 +220,16 @@ def test_http_2_and_websockets_are_turned_away(api):
     assert "Traceback" not in api.log.read_text()
 
 
+def test_a_wrong_method_is_told_the_right_ones(shared):
+    for where, allowed in (
+        ("/settings", "GET, PATCH"),
+        ("/meetings/x", "DELETE, GET, PATCH"),
+        ("/meetings/x.ics", "GET"),
+    ):
+        answer = shared("OPTIONS", where)
+        assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+
+
 def test_every_error_has_one_shape(shared, user):
     for method, where, status, code in (
         ("GET", "/nope", 404, "not_found"),
