@@ -68,7 +68,8 @@ class Nonces:
 
     def add(self, nonce: str, created: int) -> None:
         """Put a nonce that the database remembers on record."""
-        self._used.setdefault(created // BUCKET, set()).add(_mark(nonce))
+        with self._lock:
+            self._used.setdefault(created // BUCKET, set()).add(_mark(nonce))
 
     def forget(self, now: float) -> None:
         """Raise the floor above what is too old to be accepted, and drop it."""

@@ -6,11 +6,11 @@ only: the files of the migrations, the list of their names and the history.
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.db.connection import SqliteFile, UnusableDatabase
+from server.db.opened import SqliteError
 from server.migrations.engine import history, plan
 from server.migrations.engine.errors import InconsistentHistory
 from server.migrations.engine.listing import names_in
@@ -58,7 +58,7 @@ def look(file: SqliteFile, listed: tuple[Script, ...]) -> Readiness:
             applied = history.applied(history.read(connection.execute))
     except UnusableDatabase as exc:
         return Readiness(unreadable=str(exc))
-    except sqlite3.DatabaseError as exc:
+    except SqliteError as exc:
         return Readiness(unreadable=f"'{file}' can't be read now: {exc}")
     newest = next(reversed(list(applied)), None)
     try:

@@ -23,7 +23,7 @@ from server.codes import Codes
 from server.db import model
 from server.db.connection import SqliteFile
 from server.db.model import NonceCache, utc_now
-from server.db.opened import OpenedFile, Trouble, Unusable, trouble_of
+from server.db.opened import OpenedFile, Trouble, Unusable, damage, missing, trouble_of
 from server.mail import Mail
 from server.metrics import Metrics
 from server.nonces import Nonces
@@ -55,6 +55,7 @@ class Server:
         self.file, self.settings = file, settings
         self.listed = listed_now()  # the code beside a running process may change
         self.opened: OpenedFile | None = None
+        self._has_served = False
         self.readiness = Readiness()
         self.trouble: Trouble | None = None
         self.codes, self.mail, self.rates = Codes(), Mail(settings.mail), Rates()
@@ -82,11 +83,11 @@ class Server:
             self.opened.leave()
             self.opened, trouble = None, None
         readiness = look(self.file, self.listed)
-        if readiness.unreadable and trouble is None:
-            trouble = Trouble("unreadable", readiness.unreadable)
-            if "damaged" in readiness.unreadable or "not an SQLite" in readiness.unreadable:
-                trouble = Trouble("database_damaged", readiness.unreadable)
-        if readiness.is_current and self.opened is None:
+        if self._has_served and not self.file.path.exists():
+            trouble = missing(self.file)
+        elif readiness.unreadable and trouble is None:
+            trouble = damage(self.file) or Trouble("unreadable", readiness.unreadable)
+        elif readiness.is_current and self.opened is None:
             trouble = self._open()
         self.readiness = readiness
         self._tell(trouble)
@@ -102,7 +103,7 @@ class Server:
         except DatabaseError as exc:
             return trouble_of(exc) or Trouble("unreadable", f"'{self.file}' can't be used: {exc}")
         model.database.initialize(opened.database)
-        self.opened = opened
+        self.opened, self._has_served = opened, True
         log.info("the database is current")
         return opened.trouble()
 

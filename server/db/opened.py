@@ -28,6 +28,7 @@ LEAST_SPACE = 1 << 20  # bytes that have to be free beside the database
 CHECK_SHARE = 50
 
 Identity = tuple[int, int]
+SqliteError = sqlite3.DatabaseError  # for those who catch what a connection raises
 
 
 class Trouble(NamedTuple):
@@ -106,7 +107,7 @@ class OpenedFile:
 
     def _misplaced(self) -> Trouble:
         if identity(self.file.path) is None:
-            return Trouble("database_missing", f"'{self.file}' was removed; put it back")
+            return missing(self.file)
         return Trouble("database_replaced", f"'{self.file}' was replaced by another file")
 
     def _damage(self) -> Trouble | None:
@@ -117,6 +118,10 @@ class OpenedFile:
         spent = time.monotonic() - started
         self._check_again = 0.0 if found else started + spent * CHECK_SHARE
         return found
+
+
+def missing(file: SqliteFile) -> Trouble:
+    return Trouble("database_missing", f"'{file}' was removed; put it back")
 
 
 def _unopened(file: SqliteFile, exc: sqlite3.Error) -> Trouble:
@@ -138,8 +143,8 @@ def damage(file: SqliteFile) -> Trouble | None:
             (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             return None if said == "ok" else _damaged(file, str(said))
     except UnusableDatabase as exc:
-        code = "database_damaged" if "damaged" in exc.why or "not an" in exc.why else "unreadable"
-        return Trouble(code, str(exc))
+        reason = trouble_of(exc.__cause__) if exc.__cause__ is not None else None
+        return Trouble(reason.code if reason is not None else "unreadable", str(exc))
     except sqlite3.DatabaseError as exc:
         return trouble_of(exc)
     except OSError as exc:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from tests.conftest import MIGRATE, copy_legacy, populate
 from tests.server.test_limits import CHUNK, head, send_chunks
-from tests.server.world import MEETING, Api, migrate
+from tests.server.world import MEETING, Api, migrate, origin
 
 REQUESTS = 50_000
 MEGABYTE = 2**20
@@ -83,7 +83,9 @@ def gigabyte(api: Api) -> None:
     before = api.memory()
     answers = []
     with closing(socket.create_connection(("127.0.0.1", api.port))) as connection:
-        connection.sendall(head("POST", "/sign-in", "Transfer-Encoding: chunked"))
+        connection.sendall(
+            head("POST", "/sign-in", "X-Forwarded-For: 10.1.1.1", "Transfer-Encoding: chunked")
+        )
         reading = threading.Thread(target=lambda: answers.append(connection.recv(100)))
         reading.start()
         sent = send_chunks(connection, 1 << 30)
@@ -103,7 +105,7 @@ def slow_clients(api: Api) -> None:
             connection = socket.create_connection(("127.0.0.1", api.port))
             stack.enter_context(closing(connection))
             connection.sendall(b"GET / HTTP/1.1\r\nX: ")
-        worst = max(timed(lambda: api("GET", "/settings")) for _ in range(20))
+        worst = max(timed(lambda: api("GET", "/settings", **origin())) for _ in range(20))
     say(f"1,200 slow clients: others served within {worst * 1000:.0f} ms")
     assert worst < 1
 
@@ -188,7 +190,7 @@ def main() -> None:
         with closing(socket.socket()) as probe:
             probe.bind(("127.0.0.1", 0))
             metrics = str(probe.getsockname()[1])
-        api = Api(path, METRICS_PORT=metrics).ready()
+        api = Api(path, METRICS_PORT=metrics, TRUSTED_PROXIES="127.0.0.1").ready()
         api.metrics = metrics
         say(f"at the start: {api.memory() / MEGABYTE:.0f} MB, {os.cpu_count()} cores")
         if shutil.which("wrk"):

@@ -105,9 +105,10 @@ def test_a_removed_file_is_told_and_not_made_again(api, path):
     user.meeting()
     aside = path.with_name("aside")
     path.rename(aside)
-    api.until_code("not_ready", 2)
-    assert user("GET", "/meetings").status == 503
+    api.until_code("database_missing", 2)
+    assert user("GET", "/meetings").code == "database_missing"
     time.sleep(1.2)
+    assert api("GET", "/readyz").code == "database_missing"
     assert not path.exists()
     assert len(titles(aside)) == 1
     aside.rename(path)
