@@ -164,6 +164,7 @@ start_local() {
   fi
   port_is_free || die "port $PORT is in use; stop what uses it, or set PORT to another"
   say "starting the server; its log is data/server.log"
+  umask 077 # the log may hold sign-in codes
   DB_PATH=$database nohup .venv/bin/python -m server >>data/server.log 2>&1 </dev/null &
   echo $! >"$pid_file"
 }

@@ -7,6 +7,7 @@ itself, in lower case.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 from peewee import SqliteDatabase, fn
@@ -37,6 +38,19 @@ def account_of(database: SqliteDatabase, email: str) -> Account:
     return Account(email, False, False)
 
 
+def users_of(database: SqliteDatabase, emails: Collection[str]) -> dict[str, str]:
+    """The user id of each address in lower case; two questions, however many there are."""
+    wanted = sorted(set(emails))
+    found = {email: email for email in wanted}
+    if wanted:
+        marks = ", ".join("?" for _ in wanted)
+        for row in _former(database, f"lower(email) IN ({marks})", *wanted):
+            found[str(row["email"]).lower()] = str(row["uuid"])
+        for link in UserLink.select().where(UserLink.email.in_(wanted)):
+            found[link.email] = link.user_id
+    return found
+
+
 def addresses_of(database: SqliteDatabase, user_id: str) -> list[str]:
     """The e-mail addresses that sign in as this user, in lower case."""
     links = UserLink.select(UserLink.email).where(UserLink.user_id == user_id)
@@ -54,7 +68,7 @@ def names_of(database: SqliteDatabase, user_id: str) -> set[str]:
 
 def is_admin(database: SqliteDatabase, admins: tuple[str, ...], user_id: str) -> bool:
     """Whether one of the addresses in ADMINS signs in as this user."""
-    return any(account_of(database, email).user_id == user_id for email in admins)
+    return user_id in users_of(database, admins).values()
 
 
 def server_settings() -> ServerSettings:
@@ -99,11 +113,11 @@ def _has_suffix(email: str, suffix: str) -> bool:
     return bool(suffix) and host == suffix.removeprefix("@")
 
 
-def _former(database: SqliteDatabase, condition: str, value: str) -> list[dict[str, Any]]:
+def _former(database: SqliteDatabase, condition: str, *values: str) -> list[dict[str, Any]]:
     """Rows of the former server's users; none where there is no such table."""
     columns = {row[1] for row in database.execute_sql(f'PRAGMA table_info("{FORMER_USERS}")')}
     if not {"email", "uuid"} <= columns:
         return []
     wanted = ["email", "uuid", *(columns & {"active"})]
     sql = f'SELECT {", ".join(wanted)} FROM "{FORMER_USERS}" WHERE {condition} ORDER BY email'
-    return [dict(zip(wanted, row)) for row in database.execute_sql(sql, (value,))]
+    return [dict(zip(wanted, row)) for row in database.execute_sql(sql, values)]

@@ -6,6 +6,7 @@ presence are in memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from peewee import SqliteDatabase
@@ -95,16 +96,21 @@ def role_of(meeting_id: str, user_id: str) -> str:
     return row.role if row is not None else MEMBER
 
 
-def seats(database: SqliteDatabase, meeting: Any) -> list[Seat]:
-    """The owner first, then in the order of invitation."""
-    live = {
-        row.user_id: row
-        for row in LiveParticipant.select().where(LiveParticipant.meeting_id == meeting.meeting_id)
-    }
-    found = [seat_of(meeting.created_by, live.get(meeting.created_by), OWNER)]
-    for name in invitees(meeting):
-        user_id = user_of(database, name)
-        found.append(seat_of(name, live.get(user_id), MEMBER))
+def seats(database: SqliteDatabase, meetings: Sequence[Any]) -> dict[str, list[Seat]]:
+    """Of each meeting, by its id: the owner first, then in the order of invitation."""
+    ids = [meeting.meeting_id for meeting in meetings]
+    rows = LiveParticipant.select().where(LiveParticipant.meeting_id.in_(ids))
+    live = {(row.meeting_id, row.user_id): row for row in rows}
+    invited = {meeting.meeting_id: invitees(meeting) for meeting in meetings}
+    addresses = {name.lower() for names in invited.values() for name in names if "@" in name}
+    users = accounts.users_of(database, addresses)
+    found = {}
+    for meeting in meetings:
+        key = meeting.meeting_id
+        found[key] = [seat_of(meeting.created_by, live.get((key, meeting.created_by)), OWNER)]
+        for name in invited[key]:
+            user_id = users.get(name.lower(), name)
+            found[key].append(seat_of(name, live.get((key, user_id)), MEMBER))
     return found
 
 
@@ -116,7 +122,7 @@ def seat_of(name: str, row: Any, role: str) -> Seat:
 
 def user_of(database: SqliteDatabase, name: str) -> str:
     """The user id that an invitation by id or address stands for."""
-    return accounts.account_of(database, name.lower()).user_id if "@" in name else name
+    return accounts.users_of(database, [name.lower()])[name.lower()] if "@" in name else name
 
 
 def update(meeting_id: str, user_id: str, **values: Any) -> Any:

@@ -145,7 +145,11 @@ def meetings(
         names = accounts.names_of(database, caller.user_id)
         found = _visible(names, filter, after).limit(limit + 1)
         rows = list(found)
-        shown = [_shown(database, row, with_token=row.created_by in names) for row in rows[:limit]]
+        seats = participation.seats(database, rows[:limit])
+        shown = [
+            _with_seats(row, seats[row.meeting_id], with_token=row.created_by in names)
+            for row in rows[:limit]
+        ]
         last = rows[limit - 1] if len(rows) > limit else None
         return Page(meetings=shown, cursor=_cursor(last) if last is not None else None)
 
@@ -323,6 +327,11 @@ def _host(server: Server) -> str:
 
 
 def _shown(database: SqliteDatabase, row: Any, *, with_token: bool) -> Meeting:
+    seats = participation.seats(database, [row])[row.meeting_id]
+    return _with_seats(row, seats, with_token=with_token)
+
+
+def _with_seats(row: Any, seats: list[participation.Seat], *, with_token: bool) -> Meeting:
     values = {name: getattr(row, name) for name in STORED}
     for name in ("start_time", "end_time", "created_at", "updated_at"):
         if not isinstance(values[name], datetime):  # an old row may hold any text
@@ -334,6 +343,6 @@ def _shown(database: SqliteDatabase, row: Any, *, with_token: bool) -> Meeting:
         Participant(
             user_id=seat.name, role=seat.role, answer=seat.answer, is_present=seat.is_present
         )
-        for seat in participation.seats(database, row)
+        for seat in seats
     ]
     return Meeting(**values)

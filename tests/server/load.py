@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import http.client
 import os
 import re
@@ -147,6 +148,7 @@ def beside_a_migration(folder: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     api = Api(path)
+    atexit.register(api.kill)
     api.until(503)
     user = api.user()
     run = subprocess.Popen(
@@ -192,6 +194,7 @@ def main() -> None:
             metrics = str(probe.getsockname()[1])
         api = Api(path, METRICS_PORT=metrics, TRUSTED_PROXIES="127.0.0.1").ready()
         api.metrics = metrics
+        atexit.register(api.kill)
         say(f"at the start: {api.memory() / MEGABYTE:.0f} MB, {os.cpu_count()} cores")
         if shutil.which("wrk"):
             wrk(api)
