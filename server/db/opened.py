@@ -65,7 +65,10 @@ class OpenedFile:
     def connected(self) -> Iterator[SqliteDatabase]:
         """A connection for this thread.  Raises Unusable when another file is there by now."""
         with self.database.connection_context():
-            # SQLite has opened the file by now: if this one is at the path, it was opened.
+            self.check_place()
+            # SQLite opens the file at once, and its log, by name, at the first question.  With the
+            # same file there before and after, both are those of this file.
+            self.database.execute_sql("SELECT 1 FROM sqlite_master LIMIT 1")
             self.check_place()
             yield self.database
 
@@ -94,6 +97,7 @@ class OpenedFile:
             if was is not None and identity(path) == was:
                 path.unlink(missing_ok=True)
         with suppress(sqlite3.Error):
+            self._anchor.execute("PRAGMA busy_timeout = 500")  # a reader may go on with the old one
             self._anchor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:

@@ -12,6 +12,8 @@ import urllib.request
 from contextlib import ExitStack, closing
 
 import pytest
+from h2.connection import H2Connection
+from h2.events import ResponseReceived
 
 from tests.server.world import Guest, free_port, migrate, origin
 
@@ -208,7 +210,7 @@ def test_metrics_are_on_their_own_port(serve, path):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/settings")
 
 
-def test_http_2_and_websockets_are_turned_away(api):
+def test_websockets_are_turned_away(api):
     with closing(connect(api)) as connection:
         connection.sendall(
             head(
@@ -228,6 +230,20 @@ def test_a_wrong_method_is_told_the_right_ones(shared):
     ):
         answer = shared("OPTIONS", where)
         assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+
+
+def test_http_2_is_left_to_the_proxy(api):
+    client = H2Connection()
+    client.initiate_connection()
+    fields = {":method": "GET", ":path": "/settings", ":scheme": "http", ":authority": "x"}
+    client.send_headers(1, list(fields.items()), end_stream=True)
+    with closing(connect(api)) as connection:
+        connection.sendall(client.data_to_send())
+        statuses = []
+        while not statuses:
+            events = client.receive_data(connection.recv(65536))
+            statuses += [e.headers for e in events if isinstance(e, ResponseReceived)]
+    assert dict(statuses[0])[b":status"] == b"505"
 
 
 def test_every_error_has_one_shape(shared, user):
