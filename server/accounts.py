@@ -1,4 +1,4 @@
-"""Who is who: which user an e-mail address stands for, and whom the server lets in.
+"""Accounts: the user behind an e-mail address, and the addresses that may register.
 
 An address that ``user_links`` ties to a user signs in as that user.  Else, in a database of the
 former server, it signs in as the ``uuid`` of the table ``Users``.  Else its user id is the address
@@ -67,7 +67,7 @@ def names_of(database: SqliteDatabase, user_id: str) -> set[str]:
 
 
 def is_admin(database: SqliteDatabase, admins: tuple[str, ...], user_id: str) -> bool:
-    """Whether one of the addresses in ADMINS signs in as this user."""
+    """Tell whether one of the addresses in ADMINS signs in as this user."""
     return user_id in users_of(database, admins).values()
 
 
@@ -89,7 +89,7 @@ def open_invitations(email: str) -> list[Invitation]:
 
 
 def is_over(moment: Any) -> bool:
-    """Whether a stored moment has passed; one that can't be read has."""
+    """Tell whether a stored moment has passed.  One that can't be read has."""
     try:
         return bool(moment <= utc_now())
     except TypeError:
@@ -97,7 +97,7 @@ def is_over(moment: Any) -> bool:
 
 
 def lets_in(settings: ServerSettings, email: str, admins: tuple[str, ...]) -> bool:
-    """Whether the registration mode lets a new address in."""
+    """Tell whether the registration mode lets a new address in."""
     if email in admins or settings.registration_mode == "open":
         return True
     if settings.registration_mode == "email_suffix":

@@ -60,7 +60,7 @@ class Refusal(HTTPException):
 
 
 def errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How OpenAPI declares that a route may answer with these."""
+    """Declare for OpenAPI that a route may answer with these."""
     return {status: {"model": Error, "description": MEANINGS[status]} for status in statuses}
 
 

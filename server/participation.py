@@ -1,4 +1,4 @@
-"""Who takes part in a meeting, and what they may do there.
+"""The participants of a meeting, and their rights in it.
 
 Who is invited lasts, in the meeting's own row, by user id or e-mail address.  Roles, answers and
 presence are in memory.
@@ -87,7 +87,7 @@ def is_invited(meeting: Any, names: frozenset[str]) -> bool:
 
 
 def matches(name: str, names: frozenset[str]) -> bool:
-    """Whether an invitation is for the user with these names; addresses have no case."""
+    """Tell whether an invitation is for the user with these names.  Case counts in ids alone."""
     return name in names or ("@" in name and name.lower() in names)
 
 

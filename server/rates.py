@@ -1,4 +1,4 @@
-"""How often something public may be done, and where a request comes from."""
+"""Rates of everything public, and the address that a request comes from."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the environment says, read in one place.
+"""The settings of the server, read from the environment in one place.
 
 Nothing else in this project reads an environment variable.
 """

@@ -35,7 +35,7 @@ SIGNED_HEADERS = (b"signature", b"signature-input", b"content-digest", b"host")
 
 @dataclass(frozen=True)
 class Claim:
-    """Who says to have signed a request; nothing is proved yet."""
+    """The session that a request names as its signer; nothing is proved yet."""
 
     client_id: str
     nonce: str

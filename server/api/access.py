@@ -1,4 +1,4 @@
-"""Who may use a route: everybody, a signed-in user, or a guest; and what each has to show first.
+"""Three kinds of routes: for everybody, for a session that signs, and for a guest.
 
 Each kind of route checks what needs no body before it reads the body.
 """
@@ -131,7 +131,7 @@ def _no_guest() -> Refusal:
 
 
 def digest_of(secret: str) -> str:
-    """How a guest's secret is kept."""
+    """The form in which a guest's secret is kept."""
     return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Whether the server lives, serves, and what it is; open to everybody, and never waiting."""
+"""The state of the server, for everybody; these routes never wait for the database."""
 
 from __future__ import annotations
 

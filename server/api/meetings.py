@@ -174,7 +174,7 @@ def _visible(names: set[str], filter: str, after: tuple[str, str] | None) -> Any
 
 
 def _invites(names: set[str]) -> Any:
-    """Whether one of the invitees has one of these names; an address in any case."""
+    """The condition that one of the invitees has one of these names; an address in any case."""
     marks = ", ".join("?" for _ in names)
     wanted = sorted(names)
     return SQL(
@@ -304,7 +304,7 @@ def _check_times(start: Any, end: Any) -> None:
 
 
 def _addresses(database: SqliteDatabase, names: Iterable[str]) -> list[str]:
-    """Where invitations go: each user once, at an address that we know of."""
+    """The addresses that invitations go to; each user once."""
     found: dict[str, str] = {}
     for name in names:
         if "@" in name:

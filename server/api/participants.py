@@ -1,4 +1,4 @@
-"""Who takes part: invite, answer, come, leave."""
+"""Participants: invite them, answer, come, leave."""
 
 from __future__ import annotations
 

@@ -96,11 +96,13 @@ def new_session(new: NewSession, request: Request, server: ServerHere) -> Create
             raise _wrong_code()
     has_code = server.codes.take(new.email, new.code)
     try:
-        with server.writing() as database:
-            account = accounts.account_of(database, new.email)
-            may_enter = has_code or _use_invitation(new.email, new.code)
-            if may_enter and not account.is_closed:
-                return create(database, new.email, new.device_info)
+        with server.reading() as database:  # a wrong code takes no lock
+            is_closed = accounts.account_of(database, new.email).is_closed
+            is_right = has_code or _invitation(new.email, new.code) is not None
+        if is_right and not is_closed:
+            with server.writing() as database:
+                if has_code or _use_invitation(new.email, new.code):
+                    return create(database, new.email, new.device_info)
     except Exception:
         if has_code:
             server.codes.give_back(new.email, new.code)
@@ -112,13 +114,20 @@ def new_session(new: NewSession, request: Request, server: ServerHere) -> Create
     raise _wrong_code()
 
 
-def _use_invitation(email: str, token: str) -> bool:
+def _invitation(email: str, token: str) -> Invitation | None:
     for invitation in accounts.open_invitations(email):
         if secrets.compare_digest(invitation.token.encode(), token.encode()):
-            invitation.used, invitation.used_at = True, utc_now()
-            invitation.save(only=[Invitation.used, Invitation.used_at])
-            return True
-    return False
+            return invitation
+    return None
+
+
+def _use_invitation(email: str, token: str) -> bool:
+    invitation = _invitation(email, token)
+    if invitation is None:  # another request was faster
+        return False
+    invitation.used, invitation.used_at = True, utc_now()
+    invitation.save(only=[Invitation.used, Invitation.used_at])
+    return True
 
 
 def _wrong_code() -> Refusal:

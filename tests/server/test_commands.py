@@ -10,10 +10,19 @@ import sys
 from contextlib import closing
 
 import pytest
+from click.testing import CliRunner
 
+from server.commands import cli
 from tests.conftest import ROOT
 from tests.server.test_sessions import session, sign_in
 from tests.server.world import User, migrate
+
+
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory):
+    path = tmp_path_factory.mktemp("commands") / "meetings.sqlite"
+    migrate(path)
+    return path
 
 
 @pytest.fixture
@@ -79,10 +88,10 @@ def test_an_address_is_tied_to_a_user(command, api, path):
         (["user"], "Missing command"),
     ],
 )
-def test_wrong_usage_is_one_line_and_2(command, path, arguments, says):
-    migrate(path)
-    done = command(*arguments)
-    assert (done.returncode, done.stdout) == (2, "")
+def test_wrong_usage_is_one_line_and_2(migrated, monkeypatch, arguments, says):
+    monkeypatch.setenv("DB_PATH", str(migrated))
+    done = CliRunner().invoke(cli, arguments, prog_name="python -m server")
+    assert (done.exit_code, done.stdout) == (2, "")
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
 

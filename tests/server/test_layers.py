@@ -1,4 +1,4 @@
-"""What a module of the server may reach for."""
+"""Imports of the server point one way."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from icalendar import Calendar
 
 from server import mail
 from server.settings import MailServer
-from tests.server.world import free_port, migrate
+from tests.server.world import Api, free_port, migrate
 
 
 class Mailbox:
@@ -67,7 +67,7 @@ def certificate(tmp_path_factory):
     return context
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def mailbox(certificate):
     """A mail server that wants STARTTLS and a password."""
     box = Mailbox()
@@ -90,15 +90,28 @@ def mailbox(certificate):
     controller.stop()
 
 
+@pytest.fixture(scope="module")
+def sending(mailbox, tmp_path_factory):
+    """A server that sends its mail there."""
+    path = tmp_path_factory.mktemp("mail") / "meetings.sqlite"
+    migrate(path)
+    api = Api(path, SMTP_URL=mailbox.url, PUBLIC_URL="", ADMINS="boss@example.org").ready()
+    yield api
+    assert api.stop()[0] == 0
+
+
+@pytest.fixture(autouse=True)
+def empty_mailbox(mailbox):
+    mailbox.letters.clear()
+
+
 def part(message, kind: str) -> str:
     (found,) = [p for p in message.walk() if p.get_content_type() == kind]
     return found.get_content()
 
 
-def test_a_code_comes_by_mail_and_is_not_in_the_log(serve, path, mailbox):
-    migrate(path)
-    api = serve(SMTP_URL=mailbox.url).ready()
-    assert api("POST", "/sign-in", {"email": "a@example.org"}).status == 202
+def test_a_code_comes_by_mail_and_is_not_in_the_log(sending, mailbox):
+    assert sending("POST", "/sign-in", {"email": "a@example.org"}).status == 202
     ((is_tls, to, message),) = mailbox.until(1)
     assert is_tls
     assert to == ["a@example.org"]
@@ -106,8 +119,8 @@ def test_a_code_comes_by_mail_and_is_not_in_the_log(serve, path, mailbox):
     code = message["Subject"].split()[0]
     for kind in ("text/plain", "text/html"):
         assert code in part(message, kind)
-    assert code not in api.log.read_text()
-    made = api("POST", "/sessions", {"email": "a@example.org", "code": code})
+    assert code not in sending.log.read_text()
+    made = sending("POST", "/sessions", {"email": "a@example.org", "code": code})
     assert made.status == 201
 
 
@@ -117,10 +130,8 @@ def test_the_start_says_when_there_is_no_mail_server(api):
     )
 
 
-def test_invitees_get_the_meeting_as_a_calendar_file(serve, path, mailbox):
-    migrate(path)
-    api = serve(SMTP_URL=mailbox.url, PUBLIC_URL="").ready()
-    user = api.user("host@example.org")
+def test_invitees_get_the_meeting_as_a_calendar_file(sending, mailbox):
+    user = sending.user("host@example.org")
     made = user.meeting(
         title="<b>Größe</b>",
         invited_participants=["a@example.org", "A@Example.org", "some-id"],
@@ -140,10 +151,8 @@ def test_invitees_get_the_meeting_as_a_calendar_file(serve, path, mailbox):
     assert mailbox.until(2)[1][1] == ["b@example.org"]  # and a@ no second time
 
 
-def test_an_invitation_to_register_holds_its_token(serve, path, mailbox):
-    migrate(path)
-    api = serve(SMTP_URL=mailbox.url, ADMINS="boss@example.org").ready()
-    made = api.user("boss@example.org")("POST", "/invitations", {"email": "a@example.org"})
+def test_an_invitation_to_register_holds_its_token(sending, mailbox):
+    made = sending.user("boss@example.org")("POST", "/invitations", {"email": "a@example.org"})
     ((_, to, message),) = mailbox.until(1)
     assert to == ["a@example.org"]
     assert made.body["token"] in part(message, "text/plain")

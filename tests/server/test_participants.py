@@ -1,4 +1,4 @@
-"""Who takes part: roles, answers and presence, in memory."""
+"""Participants: roles, answers and presence, in memory."""
 
 from __future__ import annotations
 

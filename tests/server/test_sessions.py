@@ -165,6 +165,7 @@ def test_a_code_is_good_again_when_the_sign_in_could_not_be_written(serve, path)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     assert session(api, "a@example.org", code).code == "busy"
+    assert session(api, "b@example.org", "000000").code == "wrong_code"  # takes no lock
     holder.close()
     assert session(api, "a@example.org", code).status == 201
 
