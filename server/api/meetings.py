@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import re
 import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Header, Query, Response
-from peewee import SQL, SqliteDatabase, Tuple, fn
+from peewee import SqliteDatabase
 from pydantic import BaseModel, Field
 
-from server import accounts, ics, lobby, mail, participation, rates
+from server import accounts, agenda, ics, lobby, mail, participation, rates
 from server.answers import Refusal, errors
 from server.api import access
 from server.api.access import CallerHere, ServerHere
@@ -131,7 +130,7 @@ def _create(
 def meetings(
     server: ServerHere,
     caller: CallerHere,
-    filter: Literal["upcoming", "past", "mine"] = "upcoming",
+    filter: agenda.Filter = "upcoming",
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=1000)] = None,
 ) -> Page:
@@ -140,71 +139,15 @@ def meetings(
     ``upcoming`` has not ended, the next first; ``past`` has, the latest first; ``mine`` is what one
     owns, the latest first.
     """
-    after = _place(cursor) if cursor is not None else None
     with server.reading() as database:
         names = accounts.names_of(database, caller.user_id)
-        found = _visible(names, filter, after).limit(limit + 1)
-        rows = list(found)
-        seats = participation.seats(database, rows[:limit])
+        rows, next_cursor = agenda.page(names, filter, limit, cursor)
+        seats = participation.seats(database, rows)
         shown = [
             _with_seats(row, seats[row.meeting_id], with_token=row.created_by in names)
-            for row in rows[:limit]
+            for row in rows
         ]
-        last = rows[limit - 1] if len(rows) > limit else None
-        return Page(meetings=shown, cursor=_cursor(last) if last is not None else None)
-
-
-def _visible(names: set[str], filter: str, after: tuple[str, str] | None) -> Any:
-    """In SQL, so that a page costs a page; dates compare as SQLite reads them in any spelling."""
-    start = fn.coalesce(fn.datetime(Row.start_time), "")
-    end = fn.coalesce(fn.datetime(Row.end_time), "")
-    is_own = Row.created_by.in_(sorted(names))
-    found = Row.select()
-    if filter == "mine":
-        found = found.where(is_own)
-    else:
-        found = found.where(is_own | _invites(names))
-        now = fn.datetime("now")
-        found = found.where(end <= now if filter == "past" else end > now)
-    if filter == "upcoming":
-        found = found.order_by(start, Row.meeting_id)
-        return found if after is None else found.where(Tuple(start, Row.meeting_id) > Tuple(*after))
-    found = found.order_by(start.desc(), Row.meeting_id.desc())
-    return found if after is None else found.where(Tuple(start, Row.meeting_id) < Tuple(*after))
-
-
-def _invites(names: set[str]) -> Any:
-    """The condition that one of the invitees has one of these names; an address in any case.
-
-    Most meetings of a large list have no invitees, and comparing a text is cheaper than reading it.
-    """
-    marks = ", ".join("?" for _ in names)
-    wanted = sorted(names)
-    return SQL(
-        "invited_participants <> '[]' AND EXISTS (SELECT 1 FROM json_each("
-        "iif(json_valid(invited_participants), invited_participants, '[]')) AS i "
-        f"WHERE i.value IN ({marks}) "
-        f"OR (instr(i.value, '@') AND lower(i.value) IN ({marks})))",
-        [*wanted, *wanted],
-    )
-
-
-def _cursor(row: Any) -> str:
-    """The place behind a row, in the order of a list."""
-    moment = row.start_time
-    start = moment.isoformat(" ", "seconds")[:19] if isinstance(moment, datetime) else ""
-    text = json.dumps([start, row.meeting_id])
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def _place(cursor: str) -> tuple[str, str]:
-    try:
-        start, meeting_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        if isinstance(start, str) and isinstance(meeting_id, str):
-            return start.encode().decode(), meeting_id.encode().decode()
-    except (ValueError, TypeError):
-        pass
-    raise Refusal(404, "no_page", "there is no such page; take the cursor of the page before")
+    return Page(meetings=shown, cursor=next_cursor)
 
 
 @router.get(

@@ -13,7 +13,6 @@ from peewee import (
     AutoField,
     BooleanField,
     CharField,
-    CompositeKey,
     DatabaseProxy,
     Default,
     IntegerField,
@@ -202,7 +201,7 @@ class LiveParticipant(Model):
         database = memory_database
         legacy_table_names = False
         table_name = "live_participants"
-        primary_key = CompositeKey("meeting_id", "user_id")
+        indexes = ((("meeting_id", "user_id"), True),)
 
 
 PERSISTENT: tuple[type[Model], ...] = (

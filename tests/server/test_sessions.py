@@ -36,14 +36,14 @@ def session(api, email: str, code: str, **fields):
 
 
 def test_an_address_signs_in_with_the_code_that_it_was_sent(shared):
-    code = sign_in(shared, "New@Example.org")
-    made = session(shared, "new@example.org", code, device_info="a phone")
+    code = sign_in(shared, "Fresh@Example.org")
+    made = session(shared, "fresh@example.org", code, device_info="a phone")
     assert made.status == 201
-    assert made.body["user_id"] == "new@example.org"
-    user = User(shared, "new@example.org", made.body["client_id"], made.body["session_secret"])
+    assert made.body["user_id"] == "fresh@example.org"
+    user = User(shared, "fresh@example.org", made.body["client_id"], made.body["session_secret"])
     (device,) = user("GET", "/sessions").body
     assert (device["device_info"], device["is_this"]) == ("a phone", True)
-    assert session(shared, "new@example.org", code).status == 401  # a code counts once
+    assert session(shared, "fresh@example.org", code).status == 401  # a code counts once
 
 
 def test_five_wrong_codes_end_the_right_one(shared):
