@@ -140,11 +140,11 @@ def memory(api: Api) -> None:
     assert statistics.mean(sizes[-2:]) - sizes[1] < 20
 
 
-def beside_a_migration(folder: Path) -> None:
-    """A thousand signed writes while migrate.py works: none lost, no 500."""
+def beside_a_migration(folder: Path, *, meetings: int, writes: int) -> None:
+    """Signed writes while migrate.py works: none lost, no 500."""
     path = folder / "old.sqlite"
     copy_legacy("after3", path)
-    populate(path, 50_000)
+    populate(path, meetings)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     api = Api(path)
@@ -154,7 +154,7 @@ def beside_a_migration(folder: Path) -> None:
     run = subprocess.Popen(
         [sys.executable, str(MIGRATE), "--database", str(path)], stdout=subprocess.DEVNULL
     )
-    statuses, made, left = Counter(), [], list(range(1000))
+    statuses, made, left = Counter(), [], list(range(writes))
 
     def work() -> None:
         while left:
@@ -179,7 +179,7 @@ def beside_a_migration(folder: Path) -> None:
     say(
         f"writes beside migrate.py: {dict(statuses)} in {seconds:.1f} s, lost: {len(set(made) - stored)}"
     )
-    assert len(made) == 1000
+    assert len(made) == writes
     assert set(made) <= stored
     assert set(statuses) <= {201, 503}
     assert api.stop()[0] == 0
@@ -206,7 +206,7 @@ def main() -> None:
         memory(api)
         status, log = api.stop()
         assert (status, "Traceback" in log) == (0, False), log
-        beside_a_migration(Path(folder))
+        beside_a_migration(Path(folder), meetings=50_000, writes=1000)
     say("all of it held")
 
 

@@ -159,6 +159,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_is_told_and_room_is_noticed(small_disk, tmp_path, request):
     path = small_disk / "meetings.sqlite"
     migrate(path)
