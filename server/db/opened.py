@@ -187,6 +187,8 @@ def _trouble_in(said: str) -> Trouble | None:
         return Trouble("disk_full", "the disk is full; nothing was written; make room")
     if "malformed" in said or "not a database" in said or "corrupt" in said:
         return Trouble("database_damaged", f"the database is damaged: {said}; restore a backup")
+    if "no such table" in said or "no such column" in said or "has no column" in said:
+        return Trouble("not_ready", "the schema of the database has just changed; try again")
     if "disk I/O error" in said:
         return Trouble("disk_error", "the disk under the database fails; see the system's log")
     if "readonly" in said or "unable to open" in said:

@@ -108,6 +108,19 @@ def test_a_clock_may_be_five_minutes_wrong(user, late):
     assert send(user, **sign(user, created=int(NOW()) + late)).status == 201
 
 
+def test_public_url_says_which_host_is_signed(serve, path):
+    migrate(path)
+    api = serve(PUBLIC_URL="https://meet.example.org").ready()
+    user = api.user()
+    assert send(user, **sign(user)).code == "invalid_signature"
+    signed = sign(user, host="meet.example.org")
+    made = send(user, **signed)
+    assert made.status == 201
+    where = f"/meetings/{made.body['meeting_id']}/link"
+    link = send(user, "POST", where, b"", **sign(user, "POST", where, b"", host="meet.example.org"))
+    assert link.body["url"] == f"https://meet.example.org/join/{link.body['token']}"
+
+
 def test_a_signature_is_for_its_query(user):
     headers = sign(user, "GET", "/meetings?filter=mine")
     assert send(user, "GET", "/meetings?filter=past", **headers).code == "invalid_signature"
