@@ -72,7 +72,7 @@ class Bench:
         self.table("nothing to do", PWMIGRATE, time_in_turn(candidates, runs, warmup=1))
 
     def first_run(self) -> None:
-        """Our four migrations on an empty file."""
+        """Our migrations on an empty file."""
         forecast = dataset.statements_by_migration(self.folder / "none.sqlite")
         migrations = tools.first_run(forecast)
         candidates = [self.tool(name, migrations, None) for name in tools.installed()]

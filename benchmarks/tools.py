@@ -98,7 +98,7 @@ def _fill(statements: list[str]) -> str:
 
 
 def first_run(statements: list[list[str]]) -> list[Migration]:
-    """Our four migrations on an empty file.
+    """Our migrations on an empty file.
 
     For pwmigrate with the same frozen models, as Peewee's manual has it; for the others as SQL,
     which is their quickest way.

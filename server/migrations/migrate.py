@@ -26,6 +26,7 @@ MIGRATIONS = [
     "add_meetings_system",
     "add_server_settings",
     "update_meetings_hybrid_storage",
+    "add_user_links",
 ]
 
 # Files of the former server's time that are never run, and why.
