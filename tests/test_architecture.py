@@ -30,6 +30,7 @@ ORDER = [
     "status",
     "diff",
     "promises",
+    "kept",
     "backends.sqlite",
     "verbs",
     "forecast",

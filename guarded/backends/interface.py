@@ -201,8 +201,9 @@ class Ledger(Protocol):
     def migration(self, name: str) -> AbstractContextManager[None]:
         """While the block runs, deny what a migration must not do."""
 
-    def before(self, sql: str, params: Sequence[Any], *, meant: bool) -> Effects:
-        """Look at a statement that is about to run.  Raises Refused for what is denied."""
+    def before(self, sql: str, params: Sequence[Any], *, meant: bool, is_own: bool) -> Effects:
+        """Look at a statement that is about to run: ``meant``, all that it says; ``is_own``, it is
+        the engine's own.  Raises Refused for what is denied."""
 
     def mean(self, *targets: Target) -> None:
         """These are meant to change.  Raises InMemoryTable."""

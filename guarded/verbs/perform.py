@@ -37,6 +37,7 @@ from guarded.steps import (
     Action,
     Direction,
     Found,
+    Kept,
     Kind,
     Made,
     Outcome,
@@ -133,12 +134,12 @@ def run_script(
     ledger: Ledger,
     made: Made | None,
     rows: Rows | None = None,
-    keeper: Keeper | None = None,
+    keeper: Callable[[], Keeper | None] = lambda: None,
 ) -> Outcome:
     """Run one direction of one migration; on a clone, ``rows`` are those that it has not.
 
-    ``made`` limits what a ``down`` may undo, and says from where it refills; ``keeper`` keeps what
-    an ``up`` drops.  Raises MigrationFailed with the statement, and what
+    ``made`` limits what a ``down`` may undo, and says from where it refills; ``keeper`` gives what
+    keeps the values that an ``up`` drops.  Raises MigrationFailed with the statement, and what
     the verbs refuse.  Neither commits nor rolls back, and leaves it to the caller to ask the
     ledger what was lost.
     """
@@ -186,7 +187,7 @@ def run_script(
         Made(
             frozenset(performer.made),
             frozenset(performer.found),
-            keeper.close() if keeper else None,
+            performer.kept(),
         )
         if direction is Direction.UP
         else Made(),
@@ -196,10 +197,13 @@ def run_script(
 class Performer:
     """The steps of one migration so far, and how the next one is done."""
 
-    def __init__(self, look: Look, keeper: Keeper | None, undone: Made | None) -> None:
+    def __init__(
+        self, look: Look, keeper: Callable[[], Keeper | None], undone: Made | None
+    ) -> None:
         """``undone`` is what the ``up`` did that a ``down`` undoes.  ``has_read``: the migration
         asked the database something, past the verbs."""
-        self._keeper = keeper
+        self._make_keeper = keeper
+        self._keeper: Keeper | None = None
         self._kept = undone.kept if undone else None
         self._refilled: set[Target] = set()
         self.look, self.ledger = look, look.ledger
@@ -208,7 +212,7 @@ class Performer:
         self.found: set[Found] = set()
         self.last_statement = ""
         self.has_read = False
-        self._means_all = False
+        self._means_all = self._is_own = False
         self._changed_rows: int | None = None
         self._unclaimed: list[tuple[str, Effects]] = []
 
@@ -264,6 +268,8 @@ class Performer:
     def _keep(self, step: Step) -> Step:
         """Keep the values that the step takes, and say how many."""
         table = self.look.inspector.table(step.target.table)
+        if self._keeper is None:
+            self._keeper = self._make_keeper()
         if self._keeper is None or table is None:
             return step
         present = step.target.kind is Kind.TABLE or self.look.column(table, str(step.target.name))
@@ -272,6 +278,10 @@ class Performer:
         rows = self._keeper.keep(self.look.inspector, self.look.names, table, step.target)
         said = f"{step.note}, {rows} values kept" if step.note else f"{rows} values kept"
         return step._replace(rows=rows, note=said if rows else step.note)
+
+    def kept(self) -> Kept | None:
+        """Finish the file of kept values, if there is one."""
+        return self._keeper.close() if self._keeper is not None else None
 
     def refill(self) -> None:
         """Put back what the ``up`` dropped of the tables and columns that are there again."""
@@ -318,9 +328,11 @@ class Performer:
         def noting(sql: str, params: Any = None) -> Any:
             if READS.match(sql):
                 self.has_read |= SELECTS.match(sql) is not None
-                self.ledger.before(sql, params or (), meant=False)
+                self.ledger.before(sql, params or (), meant=False, is_own=False)
                 return execute_sql(sql, params)
-            effects = self.ledger.before(sql, params or (), meant=self._means_all)
+            effects = self.ledger.before(
+                sql, params or (), meant=self._means_all, is_own=self._is_own
+            )
             self.made |= effects.makes
             self.last_statement = sql
             cursor = execute_sql(sql, params)
@@ -344,11 +356,11 @@ class Performer:
         """
         self.claim_statements()
         self._changed_rows = None
-        self._means_all = is_raw
+        self._means_all, self._is_own = is_raw, not is_raw
         try:
             yield
         finally:
-            self._means_all = False
+            self._means_all = self._is_own = False
         rows = self._changed_rows if counts and not self.look.rows.is_foreseen else None
         if rows == 0:
             step = step._replace(action=Action.SKIP, note="no row to change")

@@ -202,7 +202,7 @@ def table_of_text(read: Execute, name: str, sql: str) -> Table:
     """
     clone = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        unknown.StandIns(clone).execute(sql)
+        _create(clone, sql)
         made = table(clone.execute, SchemaObject("table", name, name, sql))
     finally:
         clone.close()
@@ -221,12 +221,20 @@ def index_of_text(read: Execute, table: SchemaObject, sql: str) -> Index | None:
     """The index that a CREATE INDEX would make; None where SQLite refuses it."""
     clone = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        stand_ins = unknown.StandIns(clone)
-        stand_ins.execute(table.sql or "")
-        stand_ins.execute(sql)
+        _create(clone, table.sql or "")
+        _create(clone, sql)
         made = indexes(clone.execute, table.name)
     except sqlite3.OperationalError:
         return None
     finally:
         clone.close()
     return next((index for index in made if index.origin == "c"), None)
+
+
+def _create(clone: sqlite3.Connection, sql: str) -> None:
+    try:
+        clone.execute(sql)
+    except sqlite3.OperationalError as exc:
+        if unknown.named_in(str(exc)) is None:
+            raise
+        unknown.StandIns(clone).execute(sql)
