@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LEGACY, ROOT, copy_legacy
+from guarded.scripts import checksum
+from tests.conftest import LEGACY, ROOT, copy_legacy, schema_of
 
 EDITS = [
     (
@@ -243,3 +244,49 @@ def test_a_shell_can_complete(shell):
     )
     assert "add_server_settings" in done.stdout
     assert "add_hmac_auth" not in done.stdout
+
+
+def test_a_text_that_is_accepted_as_the_same_is_nothing_to_do(copy, connect, tmp_path):
+    folder = copy.folder / "server" / "migrations"
+    assert copy().returncode == 0
+    connection = connect(tmp_path / "dev.sqlite")
+    connection.execute(
+        "INSERT INTO meetings (meeting_id, title, created_by, start_time, end_time, "
+        "invited_participants) VALUES ('mtg_1', 'Plans', 'ada', '2025-12-12', '2025-12-13', "
+        """'["bob"]')"""
+    )
+    before = schema_of(connection), connection.execute("SELECT * FROM meetings").fetchall()
+    file, listing = folder / "update_meetings_hybrid_storage.py", folder / "migrate.py"
+    old = checksum(file)
+    file.write_text(f"{file.read_text()}\n# The same in other words.\n")
+
+    edited = "'update_meetings_hybrid_storage' was edited after it was applied on 20"
+    done = copy()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert edited in done.stderr
+    assert edited in copy("check").stdout
+
+    text = listing.read_text()
+    empty = "REWORDED: dict[str, list[str]] = {}"
+    for name, known in (
+        ("update_meetings_hybrid_storage", "0" * 64),
+        ("add_hmac_auth", old),
+    ):
+        listing.write_text(text.replace(empty, f"REWORDED = {{{name!r}: [{known!r}]}}"))
+        assert edited in copy().stderr
+
+    listing.write_text(
+        text.replace(
+            empty, f"REWORDED = {{'update_meetings_hybrid_storage': ['{'0' * 64}', '{old}']}}"
+        )
+    )
+    assert copy().stdout.startswith("nothing to do: 4 of 4 applied")
+    assert copy("check").stdout == "no difference\n"
+    assert copy("fake").stdout.startswith("nothing to do")
+    assert (
+        schema_of(connection),
+        connection.execute("SELECT * FROM meetings").fetchall(),
+    ) == before
+    assert copy("down", "--yes").returncode == 0
+    members = connection.execute("SELECT user_id, role FROM meeting_participants").fetchall()
+    assert members == [("ada", "meeting_owner"), ("bob", "meeting_member")]
