@@ -295,9 +295,9 @@ class Backend(Protocol):
     def back_up(
         self, patience: Patience, on_progress: OnProgress, *, deep: bool = False
     ) -> Backup | None:
-        """Take a backup; None while there is no database.  ``deep``: look for damaged indexes, too.
+        """Take a backup; None while there is no database, or where this kind keeps none.
 
-        Raises BackupFailed.
+        ``deep``: look for damaged indexes, too.  Raises BackupFailed.
         """
 
     def backups(self) -> list[Path]:

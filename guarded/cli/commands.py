@@ -228,7 +228,8 @@ def backup(session: Session) -> int:
     backend = runner.backend
     taken = backend.back_up(runner.patience, show_progress, deep=True)
     if taken is None:
-        raise BackupFailed(Path(str(backend)), "there is no database yet")
+        why = f"{backend.version} keeps none" if backend.is_there else "there is no database yet"
+        raise BackupFailed(Path(str(backend)), why)
     backend.prune_backups()
     session.show(
         [f"backup   {taken.path}", *output.finding_lines(taken.findings)],

@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 import click
 
 from guarded.backends.interface import Backend, Patience
-from guarded.backends.sqlite.connect import locate
 from guarded.errors import (
     BackupFailed,
     BrokenPromise,
@@ -65,7 +64,7 @@ class Session:
     def _open(self, backup: bool, keep: bool = True) -> Runner:
         self.runner = Runner(
             self.project,
-            self.locate(),
+            locate(self.project, self.database),
             Patience(self.wait, self._waiting),
             backup=backup,
             keep=keep,
@@ -74,10 +73,6 @@ class Session:
         for name in unknown_files(self.project):
             warn(f"'{name}' is neither listed nor excluded in migrate.py, and is never run")
         return self.runner
-
-    def locate(self) -> Backend:
-        named = self.project.location() if self.database is None else self.database
-        return locate(named, self.project.register)
 
     def show(self, lines: Sequence[str], **document: Any) -> None:
         """The lines, or under --json the one document."""
@@ -93,6 +88,15 @@ class Session:
     def _waiting(self, holders: list[str]) -> None:
         by = f", held by {', '.join(holders)}" if holders else ""
         warn(f"waiting up to {self.wait:g} s for the write lock{by}")
+
+
+def locate(project: Project, location: str | None) -> Backend:
+    """The database of this URL or path, by default the project's; the one place that knows which
+    kinds there are.  Raises UnusableDatabase."""
+    from guarded.backends.sqlite import connect
+
+    named = project.location() if location is None else location
+    return connect.locate(named, project.register)
 
 
 def show_progress(done: int, total: int) -> None:
