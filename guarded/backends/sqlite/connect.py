@@ -9,7 +9,6 @@ import os
 import re
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -153,6 +152,8 @@ class SqliteFile:
 
     @contextmanager
     def scratch(self) -> Iterator[SqliteFile]:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="scratch-") as folder:
             yield self.at(Path(folder) / "scratch.sqlite")
 
@@ -160,6 +161,8 @@ class SqliteFile:
     def copy(self, patience: Patience, on_progress: OnProgress) -> Iterator[SqliteFile | None]:
         """The copy lies beside the database where that folder may be written, else where temporary
         files do."""
+        import tempfile
+
         from guarded.backends.sqlite import backup
 
         folder = self.path.parent if os.access(self.path.parent, os.W_OK) else None
