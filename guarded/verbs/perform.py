@@ -454,12 +454,16 @@ class Look:
         if found is None:
             known = [table.name for table in self.inspector.schema().values()]
             raise Refused(f"there is no table '{name}'{nearest(name, known)}")
-        if found.unreadable:
+        return self.readable(found)
+
+    def readable(self, table: Table) -> Table:
+        """The same table.  Raises Refused when this process can't read it."""
+        if table.unreadable:
             raise Refused(
-                f"table '{found.name}' can't be read here: this process does not know the "
-                f"{found.unreadable}; load it in the project (Project.register)"
+                f"table '{table.name}' can't be read here: this process does not know the "
+                f"{table.unreadable}; load it in the project (Project.register)"
             )
-        return found
+        return table
 
     def column(self, table: Table, name: str) -> Column | None:
         wanted = self.names.fold(name)

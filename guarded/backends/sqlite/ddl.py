@@ -105,7 +105,7 @@ class SqliteDdl:
         waiting = self._waiting.get(fold(table))
         if waiting is not None:
             stored = stored._replace(sql=waiting.definition.sql)
-        return describe.index_of_text(self.read, stored, sql)
+        return describe.index_of_text(stored, sql)
 
     def column(self, table: str, definition: str) -> Column | None:
         try:
