@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from guarded import history, plan
-from guarded.backends.interface import Backend, Inspector, OnProgress, Patience, Session
 from guarded.errors import BrokenPromise, OnlyCopy
+from guarded.patience import Patience
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import State, read_state, tables_in_memory, tables_of
 from guarded.steps import Direction, Made, Outcome
 
 if TYPE_CHECKING:
+    from guarded.backends.interface import Backend, Inspector, OnProgress, Session
     from guarded.diff import Difference
     from guarded.forecast import Forecast, Loss
     from guarded.kept import Keeper

@@ -18,6 +18,7 @@ GUARDED = ROOT / "guarded"
 ORDER = [
     "steps",
     "errors",
+    "patience",
     "findings",
     "schema",
     "changes",

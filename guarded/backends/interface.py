@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from guarded.patience import Patience as Patience
+
 if TYPE_CHECKING:
     from guarded.changes import Change, Fill
     from guarded.findings import Finding
@@ -19,13 +21,6 @@ if TYPE_CHECKING:
 
 Execute = Callable[..., Any]  # SQL and values in, an iterable of rows out
 OnProgress = Callable[[int, int], None]  # parts done, parts in all
-
-
-class Patience(NamedTuple):
-    """``wait``: seconds for another process's lock; ``on_wait`` hears once who holds it."""
-
-    wait: float = 60.0
-    on_wait: Callable[[list[str]], None] = lambda holders: None
 
 
 class Names(Protocol):

@@ -12,11 +12,10 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from guarded.backends.interface import Backend, Patience
 from guarded.errors import (
     BackupFailed,
     BrokenPromise,
@@ -25,9 +24,13 @@ from guarded.errors import (
     KeptFailed,
     MigrationError,
 )
+from guarded.patience import Patience
 from guarded.project import Project
 from guarded.run import Runner
 from guarded.status import unknown_files
+
+if TYPE_CHECKING:
+    from guarded.backends.interface import Backend
 
 COULD_NOT = 2
 Function = Callable[..., Any]
@@ -115,27 +118,12 @@ def command(group: click.Group) -> Callable[[Function], click.Command]:
 
     def add(function: Function) -> click.Command:
         name = function.__name__.rstrip("_").replace("_", "-")
-        made = click.command(name)(with_options(click.pass_obj(_stoppable(function))))
+        make = click.command(name, params=list(OPTIONS))
+        made = make(click.pass_obj(_stoppable(function)))
         group.add_command(made)
         return made
 
     return add
-
-
-def with_options(command: Function) -> Function:
-    """Give a command, or the group, the options that go into the session."""
-    for add in (
-        _option("--wait", type=_Seconds(), metavar="SECONDS", help=WAIT),
-        _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
-        _option("--json", is_flag=True, help="Print one JSON document."),
-        _option("--database", metavar="URL|PATH", help=DATABASE),
-    ):
-        command = add(command)
-    return command
-
-
-WAIT = "How long to wait for another process; 60 if not given."
-DATABASE = "If not given: DATABASE_URL, else DB_PATH, else the project's own."
 
 
 class _Seconds(click.FloatRange):
@@ -174,12 +162,23 @@ def _stoppable(command: Function) -> Function:
     return run
 
 
-def _option(*names: str, **attributes: Any) -> Callable[[Function], Function]:
+def _option(*names: str, **attributes: Any) -> click.Option:
     def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value is not None and parameter.name:
             setattr(context.find_object(Session), parameter.name, value)
 
-    return click.option(*names, expose_value=False, callback=keep, default=None, **attributes)
+    return click.Option(names, expose_value=False, callback=keep, default=None, **attributes)
+
+
+WAIT = "How long to wait for another process; 60 if not given."
+DATABASE = "If not given: DATABASE_URL, else DB_PATH, else the project's own."
+# Of every command and the group; they go into the session.
+OPTIONS = (
+    _option("--database", metavar="URL|PATH", help=DATABASE),
+    _option("--json", is_flag=True, help="Print one JSON document."),
+    _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
+    _option("--wait", type=_Seconds(), metavar="SECONDS", help=WAIT),
+)
 
 
 def run_and_exit(

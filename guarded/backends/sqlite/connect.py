@@ -15,15 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from guarded.backends.interface import Backup, Ledger, OnProgress, Patience, Session
 from guarded.backends.sqlite.inspect import Inspector
 from guarded.backends.sqlite.lock import is_locked, when_free
 from guarded.backends.sqlite.text import SqliteNames, fold
 from guarded.errors import UnusableDatabase
+from guarded.patience import Patience
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
+    from guarded.backends.interface import Backup, Ledger, OnProgress, Session
     from guarded.backends.interface import Inspector as AnyInspector
     from guarded.backends.sqlite.ddl import SqliteDdl
     from guarded.backends.sqlite.ledger import SqliteLedger
@@ -114,6 +115,7 @@ class SqliteFile:
     def transaction(
         self, patience: Patience, on_commit: Callable[[], None] = lambda: None
     ) -> Iterator[Session]:
+        from guarded.backends.interface import Session
         from guarded.backends.sqlite.lock import transaction
 
         database = self.database_to_migrate()
@@ -133,6 +135,7 @@ class SqliteFile:
     def clone(self, of: AnyInspector | None) -> Iterator[Session]:
         from peewee import SqliteDatabase
 
+        from guarded.backends.interface import Session
         from guarded.backends.sqlite.health import clone_schema
 
         database = SqliteDatabase(":memory:", pragmas={"foreign_keys": 0})
