@@ -57,7 +57,7 @@ def test_down_drops_all_that_was_made_and_says_which_rows_go(database, cli):
 def test_the_words_of_its_history_are_read_as_what_they_name(database, path):
     entries = Runner(PROJECT, SqliteFile(path)).state().entries
     assert [entry.migration for entry in entries] == MIGRATIONS
-    made = {target for entry in entries for target in entry.made}
+    made = {target for entry in entries for target in entry.made.targets}
     tables = {str(target) for target in made if target.kind is Kind.TABLE}
     assert tables == {
         "client_sessions",
