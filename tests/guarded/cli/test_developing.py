@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -267,26 +268,22 @@ def test_a_text_that_is_accepted_as_the_same_is_nothing_to_do(copy, connect, tmp
     assert edited in copy("check").stdout
 
     text = listing.read_text()
-    empty = "REWORDED: dict[str, list[str]] = {}"
-    for name, known in (
-        ("update_meetings_hybrid_storage", "0" * 64),
-        ("add_hmac_auth", old),
-    ):
-        listing.write_text(text.replace(empty, f"REWORDED = {{{name!r}: [{known!r}]}}"))
+    known = re.search(r"^REWORDED = \{\n.*?^\}\n", text, re.MULTILINE | re.DOTALL).group()
+    for name, texts in (("update_meetings_hybrid_storage", ["0" * 64]), ("add_hmac_auth", [old])):
+        listing.write_text(text.replace(known, f"REWORDED = {{{name!r}: {texts}}}\n"))
         assert edited in copy().stderr
 
+    texts = ["0" * 64, old]
     listing.write_text(
-        text.replace(
-            empty, f"REWORDED = {{'update_meetings_hybrid_storage': ['{'0' * 64}', '{old}']}}"
-        )
+        text.replace(known, f"REWORDED = {{'update_meetings_hybrid_storage': {texts}}}\n")
     )
-    assert copy().stdout.startswith("nothing to do: 4 of 4 applied")
+    assert copy().stdout.startswith("nothing to do: ")
     assert copy("check").stdout == "no difference\n"
     assert copy("fake").stdout.startswith("nothing to do")
     assert (
         schema_of(connection),
         connection.execute("SELECT * FROM meetings").fetchall(),
     ) == before
-    assert copy("down", "--yes").returncode == 0
+    assert copy("down", "update_meetings_hybrid_storage", "--yes").returncode == 0
     members = connection.execute("SELECT user_id, role FROM meeting_participants").fetchall()
     assert members == [("ada", "meeting_owner"), ("bob", "meeting_member")]
