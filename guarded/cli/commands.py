@@ -284,7 +284,8 @@ def new(session: Session, name: str, from_models: bool) -> None:
         ask = _ask if sys.stdin.isatty() else lambda question: None
         text = new.from_models(session.project, runner.backend, name, ask)
         if text is None:
-            session.show(["nothing to write: the migrations make what the models declare"])
+            nothing = "nothing to write: the migrations make what the models declare"
+            session.show([nothing], path=None, name=name, undecided=0)
             return
     path = new.create(session.project, name, text)
     lines = [f"wrote    {path}", f"listed   {name} in {session.project.listing}"]

@@ -28,6 +28,7 @@ from guarded.run import Runner
 from guarded.status import unknown_files
 
 COULD_NOT = 2
+JSON_VERSION = 1  # of the documents in docs/json.md; raised when a key changes its meaning or goes
 Function = Callable[..., Any]
 # Options and commands that help against an error of the engine.
 HINTS: dict[type[MigrationError], str] = {
@@ -79,7 +80,8 @@ class Session:
             import json
 
             where = str(self.runner.backend) if self.runner else None
-            click.echo(json.dumps({"database": where, **document}, indent=2, ensure_ascii=False))
+            whole = {"version": JSON_VERSION, "database": where, **document}
+            click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
         elif lines:
             click.echo("\n".join(lines))
 
