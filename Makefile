@@ -18,13 +18,13 @@ check: $(VENV)/.check
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 faults: $(VENV)/.check
-	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/migrations/test_crash.py
+	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/test_crash.py
 
 test-containers: $(VENV)/.check
 	$(BIN)/python -m pytest -q tests/containers
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks --write benchmarks/results.md
+	$(BIN)/python -m benchmarks --write docs/figures.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
