@@ -271,7 +271,7 @@ def test_a_runner_gives_up_when_told(make_runner, connect):
     holder.execute("BEGIN IMMEDIATE")
     runner = make_runner({"create": CREATE})
     runner.patience = Patience(0.2)
-    with pytest.raises(DatabaseLocked, match=r"database is locked: .* stayed so for 0.2 s"):
+    with pytest.raises(DatabaseLocked, match=r"database is locked: waited 0.2 s for "):
         runner.up()
     holder.execute("ROLLBACK")
     assert runner.up().outcomes
