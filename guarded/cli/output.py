@@ -1,4 +1,4 @@
-"""How the command line shows values of the engine: as lines for people, or as one document."""
+"""Values of the engine as lines for people, and as parts of a JSON document."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DETAILS = {
 def outcome_lines(
     outcomes: Iterable[Outcome], words: Mapping[Direction, str], sql: bool
 ) -> list[str]:
-    """A line for each migration and an indented one for each of its steps."""
+    """Return a line for each migration, and an indented one for each of its steps."""
     lines = []
     for outcome in outcomes:
         lines.append(f"{words[outcome.direction]:<8} {outcome.name}")

@@ -1,6 +1,6 @@
 """The edge of the command line: options that every command has, output, errors, signals.
 
-Facts go to stdout, trouble to stderr, one line each; a traceback only with -v.
+Results go to stdout, warnings and errors to stderr, one line each.  -v adds a traceback.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from guarded.status import unknown_files
 COULD_NOT = 2
 JSON_VERSION = 1  # of the documents in docs/json.md; raised when a key changes its meaning or goes
 Function = Callable[..., Any]
-# Options and commands that help against an error of the engine.
+# The option or command that helps, for an error of the engine.
 HINTS: dict[type[MigrationError], str] = {
     DatabaseLocked: "--wait SECONDS waits longer",
     DamagedDatabase: "{command} restore FILE",
@@ -39,7 +39,7 @@ HINTS: dict[type[MigrationError], str] = {
 
 
 class Session:
-    """The options of a call, wherever on the line they stand."""
+    """The options of a call, whether they stand before or after the command."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -48,10 +48,10 @@ class Session:
         self.verbose = False
         self.wait = 60.0
         self.runner: Runner | None = None
-        self.is_changing = False  # a command that changes the database was begun
+        self.is_changing = False  # a command that changes the database has begun
 
     def open(self) -> Runner:
-        """For questions."""
+        """Open the database for questions."""
         return self._open(backup=False)
 
     def open_to_change(self, *, backup: bool = True) -> Runner:
@@ -75,7 +75,7 @@ class Session:
         return locate(named, self.project.register)
 
     def show(self, lines: Sequence[str], **document: Any) -> None:
-        """The lines, or under --json the one document."""
+        """Print the lines, or with --json the document."""
         if self.json:
             import json
 
@@ -91,7 +91,7 @@ class Session:
 
 
 def show_progress(done: int, total: int) -> None:
-    """On a terminal only, in one line that vanishes when it is done."""
+    """Show the progress of a backup in one line of a terminal; clear it at the end."""
     if sys.stderr.isatty():
         line = f"backup {100 * done // max(total, 1):3}%" if done < total else ""
         click.echo(f"\r\x1b[K{line}", nl=False, err=True)
@@ -102,7 +102,7 @@ def warn(text: str) -> None:
 
 
 def command(group: click.Group) -> Callable[[Function], click.Command]:
-    """Add a command of the function's name, which gets the session as its first argument."""
+    """Add a command named like the function.  The function gets the session first."""
 
     def add(function: Function) -> click.Command:
         name = function.__name__.rstrip("_").replace("_", "-")
@@ -114,7 +114,7 @@ def command(group: click.Group) -> Callable[[Function], click.Command]:
 
 
 def with_options(command: Function) -> Function:
-    """Give a command, or the group, the options that go into the session."""
+    """Add the options that are stored in the session, to a command or the group."""
     for add in (
         _option("--wait", type=_Seconds(), metavar="SECONDS", help=WAIT),
         _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
@@ -151,7 +151,7 @@ to_argument = click.argument("to", required=False, shell_complete=_names)
 
 
 class Interrupted(click.ClickException):
-    """A signal ended the command; told here, for click would print an empty line first."""
+    """A signal ended the command.  click's own error would print an empty line first."""
 
 
 def _stoppable(command: Function) -> Function:
@@ -184,7 +184,7 @@ def run_and_exit(
         status = result if isinstance(result, int) else 0
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         sys.stdout = None
         status = 0
     except Interrupted as exc:

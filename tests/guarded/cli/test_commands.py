@@ -88,7 +88,7 @@ def test_down_says_what_goes_and_wants_a_yes(call, connect, path):
     assert (status, out) == (2, "")
     assert err == (
         "lost for good: column tags.color: 1 rows\nlost for good: table tags: 1 rows\n"
-        "error: pass --yes to lose that (see --help)\n"
+        "error: pass --yes to drop these rows (see --help)\n"
     )
     status, out, err = call("down", "create", "--yes")
     (backup,) = backups_of(path)

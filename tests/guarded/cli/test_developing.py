@@ -91,7 +91,7 @@ def test_from_an_edited_model_to_a_migrated_database(copy, tmp_path):
 
     done = copy("new", "add_rooms", "--from-models")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "decide   1 of its lines, which begin with # DECIDE: \n" in done.stdout
+    assert "decide   1 open question, on lines that begin with # DECIDE: \n" in done.stdout
     file = copy.folder / "server" / "migrations" / "add_rooms.py"
     assert '    "add_rooms",\n]' in (copy.folder / "server/migrations/migrate.py").read_text()
     if shutil.which("ruff", path=Path(sys.executable).parent):
@@ -137,7 +137,7 @@ def test_new_without_a_difference_writes_nothing(copy):
     done = copy("new", "add_rooms", "--from-models")
     assert (done.returncode, done.stdout) == (
         0,
-        "nothing to write: the migrations make what the models declare\n",
+        "nothing to write: the migrations create what the models declare\n",
     )
     assert sorted(copy.folder.rglob("*.py")) == before
 
