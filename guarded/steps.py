@@ -1,6 +1,6 @@
 """The steps of a run as values: what was done, and to what.
 
-Nothing here is a sentence that another module has to read again.
+No module has to parse a text to learn this.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Direction(Enum):
-    """What a run does with a migration, as the history stores it."""
+    """The direction of a run, as the history stores it."""
 
     UP = "up"
     DOWN = "down"
@@ -44,8 +44,8 @@ class Kind(Enum):
 
 
 class Target(NamedTuple):
-    """One thing in a database.  ``name`` is None for a table or view itself; ``table`` is empty for
-    a statement, and for an index or trigger whose table is not known."""
+    """An object in a database.  ``name`` is None for a table or view itself; ``table`` is empty for
+    a statement, and for an index or trigger of an unknown table."""
 
     kind: Kind
     table: str
@@ -62,13 +62,13 @@ class Target(NamedTuple):
 
     @property
     def described(self) -> str:
-        """With its kind, and with its table where it has one: ``index 'a' of table 'b'``."""
+        """The name with its kind, and its table if it has one: ``index 'a' of table 'b'``."""
         if self.name is None or not self.table:
             return f"{self.kind.value} '{self}'"
         return f"{self.kind.value} '{self.name}' of table '{self.table}'"
 
     def moved(self, old: str, new: str) -> Target:
-        """The same thing after its table was renamed."""
+        """Return the target as it is after its table was renamed."""
         return self._replace(table=new) if self.table == old else self
 
 
@@ -85,7 +85,7 @@ def index(table: str, name: str) -> Target:
 
 
 def statement(sql: str, width: int = 60) -> Target:
-    """A statement, by as many of its first characters."""
+    """Return a target for a statement, named by its first characters."""
     line = " ".join(sql.split())
     return Target(Kind.STATEMENT, "", line if len(line) <= width else line[: width - 1] + "…")
 
@@ -94,9 +94,9 @@ class Step(NamedTuple):
     """One thing that a migration did, or skipped for the reason in ``note``.
 
     ``renamed_to`` is the new name of a table or column.  ``rows`` is how many rows the step
-    changed, None where rows are not its business.  ``statements`` is its SQL, without the values
-    bound to it; ``takes`` are the tables, columns and rows whose values go, ``sets`` the columns
-    that get other values.
+    changed, None for a step that is not about rows.  ``statements`` is its SQL, without the values
+    bound to it.  ``takes`` are the tables, columns and rows whose values are lost; ``sets`` are the
+    columns that get other values.
     """
 
     action: Action
@@ -110,7 +110,7 @@ class Step(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one migration did; ``made`` is all that its ``down`` may drop."""
+    """The result of one migration; ``made`` are the objects that its ``down`` may drop."""
 
     name: str
     direction: Direction
@@ -121,7 +121,7 @@ class Outcome(NamedTuple):
 
 
 def takes(steps: Iterable[Step]) -> list[Target]:
-    """Whose values go in these steps, by the names of before the first of them."""
+    """Return the targets whose values these steps lose, under their names before the steps."""
     names: dict[str, str] = {}  # a table's name now to its name before
     columns: dict[tuple[str, str], str] = {}  # the same for a column, by its table's name before
     found: list[Target] = []
