@@ -308,7 +308,7 @@ def test_what_is_written_makes_the_difference_go_away_and_back(
 def test_a_key_that_must_have_a_value_is_for_a_person_to_decide(write):
     text = write([Owner, pet(keeper=ForeignKeyField(Owner))])
     assert "ForeignKeyField(Owner, field=Owner.id, index=False, null=True)" in text
-    assert "# DECIDE: which keeper_id shall the rows get that are there already?" in text
+    assert "# DECIDE: which keeper_id should existing rows get?" in text
     assert ruff(text, "check") == ruff(text, "format", "--check") == ""
 
 

@@ -185,8 +185,7 @@ def test_a_table_that_both_databases_claim_breaks(copy):
     )
     done = copy("check")
     assert (
-        "table 'ExternalSessions' is claimed by the database and by the one in memory"
-        in done.stdout
+        "table 'ExternalSessions' belongs to a persistent model and to one in memory" in done.stdout
     )
     assert done.returncode == 1
 
