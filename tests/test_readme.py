@@ -185,6 +185,6 @@ def test_every_message_of_the_troubleshooting_is_one_of_ours(table, at_least):
             assert part in foreign or part in ours, part
 
 
-def test_what_the_readme_says_of_a_message_is_in_the_longer_table():
+def test_every_message_of_the_readme_is_in_the_longer_table():
     for message in re.findall(r"^\| `([^`]+)`", SHORT_TROUBLE, re.MULTILINE):
         assert f"| `{message}`" in TROUBLE

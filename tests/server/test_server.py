@@ -157,7 +157,7 @@ def test_it_waits_for_a_current_schema_and_never_migrates(serve, path):
     assert "ExternalSessions" not in names
 
 
-def test_it_ends_cleanly_and_takes_its_log_along(serve, path):
+def test_the_server_ends_cleanly_and_removes_its_log(serve, path):
     migrate(path)
     add_session(path)
     api = serve()
@@ -185,7 +185,7 @@ def test_it_ends_cleanly_and_takes_its_log_along(serve, path):
         ),
     ],
 )
-def test_what_no_restart_can_mend_ends_with_78(serve, path, change, says):
+def test_a_state_that_no_restart_helps_ends_with_78(serve, path, change, says):
     migrate(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute(change)
@@ -338,7 +338,7 @@ def test_guests_are_seen_by_every_thread_and_gone_after_a_restart(serve, path):
 # Housekeeping.
 
 
-def test_what_has_had_its_time_is_purged(serve, path):
+def test_expired_rows_are_deleted(serve, path):
     migrate(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.executescript(

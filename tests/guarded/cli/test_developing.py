@@ -177,7 +177,7 @@ def test_check_tells_of_files_and_of_what_is_pending(copy):
     assert done.returncode == 1
 
 
-def test_a_table_that_both_databases_claim_breaks(copy):
+def test_check_finds_a_table_of_both_databases(copy):
     copy()
     file = copy.folder / "server/db/model.py"
     file.write_text(

@@ -55,7 +55,7 @@ def test_the_page_has_every_verb_and_question_and_no_other():
 
 
 @pytest.mark.parametrize("name", sorted(VERBS))
-def test_a_verb_is_told_with_its_arguments(name):
+def test_a_verb_is_documented_with_its_arguments(name):
     parameters = list(inspect.signature(getattr(GuardedMigrator, name)).parameters.values())[1:]
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
     text = f"`{name}{inspect.Signature(bare)}`".replace("'", '"')
