@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 
@@ -49,6 +49,15 @@ class Fill(NamedTuple):
     column: str
     expression: str
     where: str
+
+
+class FillEach(NamedTuple):
+    """Give each row that has no value in the column one of its own, made by a Python function;
+    ``make`` returns SQL.  The triggers of the table rest."""
+
+    table: str
+    column: str
+    make: Callable[[], str]
 
 
 class Statement(NamedTuple):
@@ -145,6 +154,7 @@ Change = (
     | CreateIndex
     | DropIndex
     | Fill
+    | FillEach
     | Statement
     | Alteration
 )

@@ -185,7 +185,8 @@ def _difference(
 
 
 def _same_default(declared: Table, wanted: Column, found: Column, fold: Fold) -> bool:
-    if found.meaning == wanted.meaning:
+    # Of another type, the same text has another meaning; then the type is the difference.
+    if found.meaning == wanted.meaning or found.default == wanted.default:
         return True
     python = declared.python_defaults.get(fold(wanted.name))
     return wanted.default is None and python is not None and found.meaning == python

@@ -11,7 +11,9 @@ MigrationError
 │   ├── MissingMigration      listed, but there is no such file
 │   ├── ChangedMigration      edited after it was applied
 │   ├── AheadDatabase         applied, but not listed: the database is newer than the code
+│   ├── RenamedMigration      applied under another name
 │   └── OutOfOrder            the list's order contradicts the order in the history
+├── ForeignHistory        the table schema_history belongs to another tool
 ├── DatabaseLocked        another process keeps the write lock
 ├── DatabaseFailed        SQLite failed: disk, permissions, damage
 ├── BackupFailed          the database could not be copied
@@ -19,6 +21,7 @@ MigrationError
 ├── RestoreRefused        this file can't replace the database
 ├── Refused               the operation would lose something
 │   ├── OnlyCopy              an interrupted rebuild of another tool left the rows elsewhere
+│   ├── RowsDoNotFit          rows break the new constraint
 │   └── InMemoryTable         the table is not in the database file
 ├── MigrationFailed       an exception inside a migration
 └── BrokenPromise         a migration changed what no step announced; found before COMMIT
@@ -92,6 +95,15 @@ class AheadDatabase(InconsistentHistory):
         )
 
 
+class RenamedMigration(InconsistentHistory):
+    def __init__(self, old: str, new: str, applied_at: str) -> None:
+        self.old, self.new, self.applied_at = old, new, applied_at
+        super().__init__(
+            f"'{new}' has the text of '{old}', which was applied on {applied_at} and is not listed "
+            f"any more; give the file its old name back, or record the new one: rename {old} {new}"
+        )
+
+
 class OutOfOrder(InconsistentHistory):
     def __init__(self, name: str, after: str, applied_at: str, pending: bool) -> None:
         self.name, self.after, self.applied_at, self.pending = name, after, applied_at, pending
@@ -106,6 +118,15 @@ class OutOfOrder(InconsistentHistory):
                 "put the list back into the order of the history"
             )
         super().__init__(text)
+
+
+class ForeignHistory(MigrationError):
+    def __init__(self, table: str, columns: Sequence[str]) -> None:
+        self.table, self.columns = table, tuple(columns)
+        super().__init__(
+            f"table '{table}' belongs to another tool: its columns are {', '.join(columns)}; "
+            "rename or drop it, so that this tool can keep its history there"
+        )
 
 
 class DatabaseLocked(MigrationError):
@@ -146,6 +167,10 @@ class RestoreRefused(MigrationError):
 
 class Refused(MigrationError):
     """The operation would lose something.  The message names what is in the way."""
+
+
+class RowsDoNotFit(Refused):
+    """Rows break the new constraint; the message says how many."""
 
 
 class InMemoryTable(Refused):

@@ -5,7 +5,7 @@ Changes nothing.  Does not foresee what depends on rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from guarded import promises
@@ -14,8 +14,8 @@ from guarded.errors import MigrationFailed
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import tables_in_memory
-from guarded.steps import Direction, Kind, Outcome, Target, takes
-from guarded.verbs.perform import run_script
+from guarded.steps import Direction, Kind, Made, Outcome, Target, takes
+from guarded.verbs.perform import Rows, run_script
 
 
 class Forecast(NamedTuple):
@@ -33,21 +33,25 @@ def forecast(
     inspector: Inspector | None,
     scripts: Iterable[Script],
     direction: Direction,
-    made: Callable[[Script], Collection[Target] | None],
+    made: Callable[[Script], Made | None],
+    *,
+    asks_rows: bool = False,
 ) -> Forecast:
     """Run the scripts on a clone of what ``inspector`` sees (None: an empty database).
 
-    Raises Refused when a verb refuses, since that needs no rows.
+    ``asks_rows`` also looks at the rows, as far as possible, before each verb that could fail on
+    them.  Raises Refused when a verb refuses.
     """
     outcomes: list[Outcome] = []
     with backend.clone(inspector) as session:
         ledger = backend.ledger(session, tables_in_memory(project))
+        known = inspector if inspector is not None and asks_rows else session.inspector
+        rows = Rows(known, is_foreseen=True)
         for script in scripts:
             try:
                 outcome = run_script(
-                    project, backend, session, script, direction, ledger, made(script),
-                    has_rows=False,
-                )  # fmt: skip
+                    project, backend, session, script, direction, ledger, made(script), rows
+                )
             except MigrationFailed as exc:
                 return Forecast(tuple(outcomes), unforeseen=str(exc))
             outcomes.append(outcome)

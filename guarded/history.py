@@ -9,11 +9,13 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guarded.steps import Direction, Kind, Target
+from guarded.errors import ForeignHistory
+from guarded.steps import Direction, Kind, Made, Target
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Execute, Inspector
 
+FOUND = "found"  # the first word of an item of ``made`` that was so already
 TABLE = "schema_history"
 COLUMNS = "id, migration, direction, checksum, at, duration_ms, versions, backup, made"
 CREATE = f"""CREATE TABLE {TABLE} (
@@ -43,16 +45,29 @@ class Entry(NamedTuple):
     made_json: str
 
     @property
-    def made(self) -> frozenset[Target]:
-        """The objects that the migration's ``down`` may drop."""
-        return frozenset(t for item in json.loads(self.made_json) for t in _targets(item))
+    def made(self) -> Made:
+        """The changes that the migration's ``down`` may undo."""
+        items = json.loads(self.made_json)
+        found = frozenset(tuple(item[1:]) for item in items if item[0] == FOUND)
+        targets = (t for item in items if item[0] != FOUND for t in _targets(item))
+        return Made(frozenset(targets), found)
 
 
 def read(inspector: Inspector) -> tuple[Entry, ...]:
-    """Return the rows, oldest first; none if there is no table.  Never creates the table."""
+    """Return the rows, oldest first; none if there is no table.  Never creates the table.
+
+    Raises ForeignHistory.
+    """
     if not inspector.has_table(TABLE):
         return ()
-    rows = inspector.execute(f"SELECT {COLUMNS} FROM {TABLE} ORDER BY id")
+    try:
+        rows = inspector.execute(f"SELECT {COLUMNS} FROM {TABLE} ORDER BY id")
+    except Exception as exc:  # whatever the driver raises
+        present = inspector.table(TABLE)
+        columns = [column.name for column in present.columns] if present else []
+        if set(COLUMNS.split(", ")) <= set(columns):
+            raise
+        raise ForeignHistory(TABLE, columns) from exc
     return tuple(Entry(id, name, _DIRECTIONS[way], *rest) for id, name, way, *rest in rows)
 
 
@@ -76,6 +91,11 @@ def create(inspector: Inspector) -> None:
         inspector.execute(CREATE)
 
 
+def rename(execute: Execute, old: str, new: str) -> None:
+    """Give every row of a migration its new name."""
+    execute(f"UPDATE {TABLE} SET migration = ? WHERE migration = ?", (new, old))
+
+
 def append(
     execute: Execute,
     migration: str,
@@ -85,10 +105,11 @@ def append(
     duration_ms: int,
     versions: str,
     backup: str | None,
-    made: Iterable[Target],
+    made: Made,
 ) -> None:
     """Add a row, dated now."""
-    targets = sorted([t.kind.value, t.table, t.name or ""] for t in made)
+    items = sorted([t.kind.value, t.table, t.name or ""] for t in made.targets)
+    items += sorted([FOUND, *found] for found in made.found)
     execute(
         f"INSERT INTO {TABLE} (migration, direction, checksum, duration_ms, versions, backup, made)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -99,7 +120,7 @@ def append(
             duration_ms,
             versions,
             backup,
-            json.dumps(targets, ensure_ascii=False),
+            json.dumps(items, ensure_ascii=False),
         ),
     )
 

@@ -14,8 +14,10 @@ from guarded.errors import (
     ChangedMigration,
     MissingMigration,
     OutOfOrder,
+    RenamedMigration,
     UnknownMigration,
     UnusableMigration,
+    UnusableName,
 )
 from guarded.history import Entry
 from guarded.scripts import Script
@@ -55,6 +57,10 @@ def check(scripts: Sequence[Script], applied: Mapping[str, Entry], *, changed: b
     """
     names = [script.name for script in scripts]
     listed = set(names)
+    for name, entry in applied.items():
+        same = (s for s in scripts if s.name not in applied and s.checksum == entry.checksum)
+        if name not in listed and (new := next(same, None)):
+            raise RenamedMigration(name, new.name, entry.at)
     if unlisted := [(name, entry.at) for name, entry in applied.items() if name not in listed]:
         raise AheadDatabase(unlisted)
     for script in scripts:
@@ -75,6 +81,19 @@ def check_list(listed: Sequence[str], excluded: Mapping[str, str]) -> None:
         if name in seen:
             raise UnusableMigration(name, "it is listed twice")
         seen.add(name)
+
+
+def check_rename(
+    scripts: Sequence[Script], applied: Mapping[str, Entry], old: str, new: str
+) -> None:
+    """Raise UnknownMigration or UnusableName unless ``new`` is the file of what ``old`` applied."""
+    if old not in applied:
+        raise UnknownMigration(old, list(applied))
+    script = scripts[_find(scripts, new)]
+    if new in applied:
+        raise UnusableName(new, "it is applied itself")
+    if not script.is_text(applied[old].checksum):
+        raise UnusableName(new, f"its text is not the one of '{old}' that was applied")
 
 
 def plan_up(

@@ -45,6 +45,11 @@ def about_the_whole(left: Left) -> list[str]:
             f"{_by(migration)} left {rows} row{'s' * (rows != 1)} of '{child}' that refer to no "
             f"row of '{parent}'"
         )
+    for target, why in left.broken:
+        found.append(
+            f"{target.described} can't be used any more: {why}; change or drop it in the same "
+            "migration"
+        )
     return found
 
 

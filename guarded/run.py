@@ -6,7 +6,7 @@ A run that has nothing to do takes no lock, imports no migration and writes no b
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,7 +17,7 @@ from guarded.errors import BrokenPromise, OnlyCopy
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import State, read_state, tables_in_memory, tables_of
-from guarded.steps import Direction, Outcome, Target
+from guarded.steps import Direction, Made, Outcome
 
 if TYPE_CHECKING:
     from guarded.diff import Difference
@@ -82,7 +82,8 @@ class Runner:
             if inspector and chosen:
                 self._refuse_only_copies(inspector)
             limit = _limit(direction, state)
-            return forecast(self.project, self.backend, inspector, chosen, direction, limit)
+            arguments = (self.project, self.backend, inspector, chosen, direction, limit)
+            return forecast(*arguments, asks_rows=True)
 
     def losses(self, target: str | None = None) -> list[Loss]:
         """Return the values that ``down`` would lose.  Reads only."""
@@ -123,6 +124,16 @@ class Runner:
         """Record pending and edited migrations as applied, through ``target``; run nothing."""
         return self._run(Direction.FAKE, target)
 
+    def rename(self, old: str, new: str) -> None:
+        """Record an applied migration under the new name of its file.
+
+        Raises UnknownMigration, and UnusableName where the two are not the same migration.
+        """
+        with self.backend.transaction(self.patience, self._on_commit) as session:
+            state = read_state(self.project, session.inspector)
+            plan.check_rename(state.scripts, state.applied, old, new)
+            history.rename(session.inspector.execute, old, new)
+
     def _run(self, direction: Direction, target: str | None) -> Run:
         before = self.state()
         chosen = self._choose(before, direction, target)
@@ -154,7 +165,8 @@ class Runner:
         if self.backup and not inspector.is_empty():
             if direction is not Direction.FAKE:
                 self._foresee(inspector, direction, chosen, limit)
-            self._taken = self.backend.back_up(self.patience, self.on_progress)
+            taken = self.backend.back_up(self.patience, self.on_progress)
+            self._taken = taken.path if taken else None
         history.create(inspector)
         if direction is Direction.FAKE:
             outcomes = [_recorded(script, state) for script in chosen]
@@ -176,7 +188,7 @@ class Runner:
         session: Session,
         direction: Direction,
         chosen: Sequence[Script],
-        limit: Callable[[Script], Collection[Target] | None],
+        limit: Callable[[Script], Made | None],
     ) -> tuple[list[Outcome], list[str]]:
         """Run and record each.  Returns also the broken promises of the whole run."""
         from guarded import promises
@@ -201,7 +213,7 @@ class Runner:
         inspector: Inspector,
         direction: Direction,
         chosen: Sequence[Script],
-        limit: Callable[[Script], Collection[Target] | None],
+        limit: Callable[[Script], Made | None],
     ) -> None:
         """Run on a clone of the schema first: refuse before the long work if possible."""
         from guarded.forecast import forecast
@@ -259,11 +271,11 @@ class Runner:
         self.committed = True
 
 
-def _limit(direction: Direction, state: State) -> Callable[[Script], Collection[Target] | None]:
+def _limit(direction: Direction, state: State) -> Callable[[Script], Made | None]:
     """Return what a migration may drop: anything (None) for up, what its up made for down."""
     return state.made if direction is Direction.DOWN else lambda script: None
 
 
 def _recorded(script: Script, state: State) -> Outcome:
-    made = frozenset(state.made(script))
+    made = state.made(script)
     return Outcome(script.name, Direction.FAKE, script.checksum or "", 0, (), made)

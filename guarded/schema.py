@@ -74,11 +74,12 @@ class Check(NamedTuple):
 
 
 class Table(NamedTuple):
-    """``kind`` is table, virtual or shadow (a part of a virtual table).
+    """``kind`` is table, virtual, shadow (a part of a virtual table), or unreadable: then
+    ``unreadable`` is what this process does not know, such as ``module vec0``.
 
     ``options`` are words like STRICT.  ``is_numbered``: the database gives out the ids.
-    ``constraints`` are the names that its constraints have.  ``python_defaults`` are those that a
-    model gives in Python, as column name to meaning.
+    ``constraints`` has the text of each constraint by its name, in one spelling.
+    ``python_defaults`` are those that a model gives in Python, as column name to meaning.
     """
 
     name: str
@@ -90,8 +91,9 @@ class Table(NamedTuple):
     options: frozenset[str] = frozenset()
     is_numbered: bool = False
     kind: str = "table"
-    constraints: tuple[str, ...] = ()
+    constraints: Mapping[str, str] = {}
     python_defaults: Mapping[str, str | None] = {}
+    unreadable: str = ""
 
     @property
     def key(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Loads neither peewee nor a migration.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from guarded import history, plan
@@ -14,7 +14,7 @@ from guarded.history import Entry
 from guarded.plan import Standing
 from guarded.project import Project
 from guarded.scripts import Script, scripts, strays
-from guarded.steps import Target
+from guarded.steps import Made
 
 
 class State(NamedTuple):
@@ -28,10 +28,10 @@ class State(NamedTuple):
         """Return the same files with the history as it is now."""
         return _state(self.scripts, inspector)
 
-    def made(self, script: Script) -> Collection[Target]:
-        """Return the objects that the script created here, as far as the history knows."""
+    def made(self, script: Script) -> Made:
+        """Return what the script did here, as far as the history knows."""
         entry = self.applied.get(script.name)
-        return entry.made if entry else frozenset()
+        return entry.made if entry else Made()
 
     def without(self, name: str) -> State:
         """Return the state as if the migration had never been applied."""

@@ -109,15 +109,26 @@ class Step(NamedTuple):
     sets: tuple[Target, ...] = ()
 
 
+Found = tuple[str, str, str]  # a verb, and the table and name of what it was about
+
+
+class Made(NamedTuple):
+    """The result of an ``up`` in this database.  Its ``down`` may drop only ``targets``, which it
+    created, and keeps ``found``, which its verbs found done already."""
+
+    targets: frozenset[Target] = frozenset()
+    found: frozenset[Found] = frozenset()
+
+
 class Outcome(NamedTuple):
-    """The result of one migration; ``made`` are the objects that its ``down`` may drop."""
+    """The result of one migration."""
 
     name: str
     direction: Direction
     checksum: str
     duration_ms: int
     steps: tuple[Step, ...]
-    made: frozenset[Target]
+    made: Made
 
 
 def takes(steps: Iterable[Step]) -> list[Target]:

@@ -84,10 +84,17 @@ def write(
     operations.sort(key=lambda operation: operation.stage)
     classes = "\n\n".join(writer.classes)
     body = _function("up", [(o.decide_up, o.up) for o in operations])
-    body += "\n\n" + _function("down", [(o.decide_down, o.down) for o in reversed(operations)])
+    body += "\n\n" + _function("down", [(o.decide_down, o.down) for o in _undone(operations)])
     parts = [f'"""{_title(name)}"""\n', imports(classes + body)]
     parts += [f"\n{classes}"] if classes else []
     return "\n".join(part for part in parts if part) + "\n\n" + body
+
+
+def _undone(operations: Sequence[Operation]) -> list[Operation]:
+    """In the order of the way back: an index goes after the tables whose keys refer to it."""
+    backwards = operations[::-1]
+    indexes = [operation for operation in backwards if operation.stage == INDEX]
+    return [operation for operation in backwards if operation.stage != INDEX] + indexes
 
 
 class _Writer:
@@ -119,7 +126,8 @@ class _Writer:
             create = Call("migrator.create_table", [model.__name__])
             yield Operation(CREATE, [create], [verb("drop_table", d.table)])
             for index in d.wanted.indexes:
-                yield from self._new_index(d.table, index)
+                for made in self._new_index(d.table, index):
+                    yield made._replace(down=())  # it goes with the table
         else:
             table: Table = d.found
             texts = [table.sql, *(index.sql for index in table.indexes if index.sql)]

@@ -18,7 +18,7 @@ from guarded import diff
 from guarded.author import sample
 from guarded.author.lint import lint
 from guarded.backends.interface import Backend, Inspector, Patience
-from guarded.errors import MigrationError, MigrationFailed
+from guarded.errors import MigrationError, MigrationFailed, RowsDoNotFit
 from guarded.findings import Finding, Severity
 from guarded.project import Project
 from guarded.run import Run, Runner
@@ -93,8 +93,8 @@ class _Trial:
         before = self._content()
         try:
             done = self.runner.up()
-        except MigrationFailed as exc:
-            if not self._keep_what_fits(exc, self.project):
+        except (MigrationFailed, RowsDoNotFit) as exc:
+            if not self._keep_what_fits(exc, "up", self.project):
                 raise
             before = self._content()
             done = self.runner.up()
@@ -110,12 +110,12 @@ class _Trial:
         with self.scratch.transaction(NOBODY, _ignore) as session:
             sample.fill(session, self.scratch.names)
 
-    def _keep_what_fits(self, exc: MigrationFailed, target: Project) -> bool:
+    def _keep_what_fits(self, exc: MigrationError, direction: str, target: Project) -> bool:
         """Delete the rows that a new UNIQUE or CHECK refuses; return whether there were any.
 
         A row fits when an empty table, as the migrations of ``target`` make it, accepts it.
         """
-        if not isinstance(exc.__cause__, IntegrityError):
+        if not isinstance(exc, RowsDoNotFit) and not isinstance(exc.__cause__, IntegrityError):
             return False
         with self.scratch.scratch() as empty:
             Runner(target, empty, backup=False).up()
@@ -124,7 +124,8 @@ class _Trial:
                 empty.transaction(NOBODY, _ignore) as fitting,
             ):
                 gone = sample.keep_what_fits(session, fitting, self.scratch.names)
-        sentence = f"tried without {gone} rows that {exc.direction} refuses: {exc.__cause__}"
+        why = exc.__cause__ or exc
+        sentence = f"tried without {gone} rows that {direction} refuses: {why}"
         self.verdict.findings.append(Finding(Severity.NOTE, self.name, sentence))
         return gone > 0
 
@@ -167,9 +168,9 @@ class _Trial:
         said = self.runner.losses()
         try:
             done = self.runner.down()
-        except MigrationFailed as exc:
+        except (MigrationFailed, RowsDoNotFit) as exc:
             earlier = self.project._replace(listed=self.project.listed[:-1])
-            if not self._keep_what_fits(exc, earlier):
+            if not self._keep_what_fits(exc, "down", earlier):
                 raise
             after = self._content()
             done = self.runner.down()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from guarded.changes import Change
+    from guarded.changes import Change, Fill
     from guarded.findings import Finding
     from guarded.project import Project
-    from guarded.schema import ForeignKey, Index, Schema, Table
+    from guarded.schema import Column, ForeignKey, Index, Schema, Table
     from guarded.steps import Target
 
 Execute = Callable[..., Any]  # SQL and values in, an iterable of rows out
@@ -45,8 +45,8 @@ class Names(Protocol):
     def one_line(self, sql: str) -> str:
         """The statement without line ends and comments, and with its strings as they are."""
 
-    def meaning(self, default: str) -> str | None:
-        """One spelling for all spellings of a default, as in ``schema.Column``."""
+    def meaning(self, default: str, storage: str) -> str | None:
+        """One spelling for all spellings of a default in a column, as in ``schema.Column``."""
 
 
 class Inspector(Protocol):
@@ -92,6 +92,18 @@ class Ddl(Protocol):
 
     def index(self, table: str, sql: str) -> Index | None:
         """The index that a CREATE INDEX would make; None for what makes none."""
+
+    def column(self, table: str, definition: str) -> Column | None:
+        """The column that an ADD COLUMN would make; None where that can't be told."""
+
+    def refusal_of_type(self, table: Table, column: Column, type_: str) -> str | None:
+        """Why the column can't get this type, or None."""
+
+    def altered_by_type(self, table: Table, column: Column, type_: str) -> str | None:
+        """A condition for rows whose value the type would change for good; None for no row."""
+
+    def resting(self, change: Fill) -> str:
+        """The triggers that rest while the change is made, in words, or nothing."""
 
     def obstacles(self, change: Change) -> list[str]:
         """Return what is in the way of the change, each by kind and name."""
@@ -164,6 +176,7 @@ class Left(NamedTuple):
     changed: list[ChangedObject]
     fallen: list[FallenMark]
     dangling: list[Dangling]
+    broken: list[tuple[Target, str]]  # by statements of its own, with the database's reason
 
 
 class Effects(NamedTuple):
@@ -207,6 +220,14 @@ class Ledger(Protocol):
 
     def left(self) -> Left:
         """Return the unannounced changes of the whole run."""
+
+
+class Backup(NamedTuple):
+    """A copy of the database; ``is_whole``: its check found nothing wrong."""
+
+    path: Path
+    is_whole: bool
+    findings: tuple[Finding, ...]
 
 
 class Backend(Protocol):
@@ -266,8 +287,13 @@ class Backend(Protocol):
     def only_copies(self, inspector: Inspector, tables: Iterable[str]) -> Iterator[Finding]:
         """Find tables whose only rows another tool left in a copy."""
 
-    def back_up(self, patience: Patience, on_progress: OnProgress) -> Path | None:
-        """Take a backup; None while there is no database.  Raises BackupFailed."""
+    def back_up(
+        self, patience: Patience, on_progress: OnProgress, *, deep: bool = False
+    ) -> Backup | None:
+        """Take a backup; None while there is no database.  ``deep``: look for damaged indexes, too.
+
+        Raises BackupFailed.
+        """
 
     def backups(self) -> list[Path]:
         """The oldest first."""

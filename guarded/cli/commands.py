@@ -158,6 +158,18 @@ def history_(session: Session) -> None:
     session.show(output.history_lines(entries), history=documents)
 
 
+@command(cli)
+@click.argument("old")
+@click.argument("new")
+def rename(session: Session, old: str, new: str) -> None:
+    """Record an applied migration under the new name of its file.
+
+    Example: migrate.py rename add_colour add_meeting_color
+    """
+    session.open_to_change().rename(old, new)
+    session.show([f"renamed  {old} to {new}"], renamed=old, name=new)
+
+
 # For operators.
 
 
@@ -203,20 +215,27 @@ def rehearse(session: Session, to: str | None) -> int:
 
 
 @command(cli)
-def backup(session: Session) -> None:
+def backup(session: Session) -> int:
     """Take a backup.
 
-    It is complete and checked, and only the owner of the database can read it.
+    It is complete, and only the owner of the database can read it.
+
+    Exit 1 when the check found something wrong in the database.
 
     Example: migrate.py backup
     """
     runner = session.open()
     backend = runner.backend
-    taken = backend.back_up(runner.patience, show_progress)
+    taken = backend.back_up(runner.patience, show_progress, deep=True)
     if taken is None:
         raise BackupFailed(Path(str(backend)), "there is no database yet")
     backend.prune_backups()
-    session.show([f"backup   {taken}"], backup=str(taken))
+    session.show(
+        [f"backup   {taken.path}", *output.finding_lines(taken.findings)],
+        backup=str(taken.path),
+        findings=[output.finding_document(finding) for finding in taken.findings],
+    )
+    return int(not taken.is_whole)
 
 
 @command(cli)

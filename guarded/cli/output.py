@@ -141,7 +141,7 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "duration_ms": entry.duration_ms,
         "versions": entry.versions,
         "backup": entry.backup,
-        "made": sorted(f"{target.kind.value} {target}" for target in entry.made),
+        "made": sorted(f"{target.kind.value} {target}" for target in entry.made.targets),
     }
 
 

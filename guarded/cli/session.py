@@ -6,10 +6,12 @@ Results go to stdout, warnings and errors to stderr, one line each.  -v adds a t
 from __future__ import annotations
 
 import functools
+import io
 import math
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext, redirect_stdout
 from typing import Any, NoReturn
 
 import click
@@ -48,6 +50,7 @@ class Session:
         self.verbose = False
         self.wait = 60.0
         self.runner: Runner | None = None
+        self.stdout = sys.stdout
         self.is_changing = False  # a command that changes the database has begun
 
     def open(self) -> Runner:
@@ -81,9 +84,10 @@ class Session:
 
             where = str(self.runner.backend) if self.runner else None
             whole = {"version": JSON_VERSION, "database": where, **document}
-            click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+            text = json.dumps(whole, indent=2, ensure_ascii=False)
+            click.echo(text, file=self.stdout)
         elif lines:
-            click.echo("\n".join(lines))
+            click.echo("\n".join(lines), file=self.stdout)
 
     def _waiting(self, holders: list[str]) -> None:
         by = f", held by {', '.join(holders)}" if holders else ""
@@ -177,10 +181,16 @@ def run_and_exit(
     cli: click.Group, session: Session, arguments: Sequence[str] | None = None
 ) -> NoReturn:
     session.json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding can't spell must not fail a run that is committed.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
-        result = cli.main(arguments, obj=session, standalone_mode=False)
+        with redirect_stdout(sys.stderr) if session.json else nullcontext():
+            # Whatever a migration prints, stdout has one document.
+            result = cli.main(arguments, obj=session, standalone_mode=False)
         status = result if isinstance(result, int) else 0
         if sys.stdout is not None:
             sys.stdout.flush()

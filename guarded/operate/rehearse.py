@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from guarded import history, plan
+from guarded import plan
 from guarded.backends.interface import Backend, OnProgress, Patience
 from guarded.run import Runner
 from guarded.steps import Action, Outcome, Step
@@ -74,4 +74,4 @@ def _rows(backend: Backend) -> dict[str, int]:
         if inspector is None:
             return {}
         tables = inspector.schema().values()
-        return {t.name: inspector.count(t.name) for t in tables if t.name != history.TABLE}
+        return {t.name: inspector.count(t.name) for t in tables if not t.unreadable}

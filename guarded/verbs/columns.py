@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from peewee import SQL, Field
@@ -13,12 +14,14 @@ from guarded.changes import (
     DropIndex,
     DropNotNull,
     Fill,
+    FillEach,
     RenameColumn,
     SetDefault,
     SetNotNull,
     SetType,
 )
-from guarded.errors import Refused
+from guarded.errors import Refused, RowsDoNotFit, nearest
+from guarded.schema import Column, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
 from guarded.verbs import tables
@@ -31,28 +34,36 @@ def add_column(
     """Add the column, without writing a row where possible: also NOT NULL with a constant.
 
     The Python default of a NOT NULL field becomes the column's default, so that existing rows have
-    a value.  A callable default is called once for them.
+    a value.  A callable is called once for all of them, or once for each if the field is unique.
     """
     found = look.existing(table)
     target = column_of(found.name, column_name)
-    if look.column(found, column_name) is not None:
-        yield Skip(target, "already there")
-        return
     field = field.clone()
     field.name = field.column_name = column_name
-    value = None
+    present = look.column(found, column_name)
+    if present is not None:
+        _refuse_other(look, found, present, field)
+        yield Skip(target, "already there", is_so=True)
+        return
+    value, each = None, None
     if not field.null and declared_default(field) is None and not allow_not_null:
         if field.default is None:
             if look.has_rows(found):
-                raise Refused(f"{target} is not null but has no default; give the field one")
-        elif callable(field.default):
-            value = look.value_of(field, field.default())
-        else:
+                raise RowsDoNotFit(f"{target} is not null but has no default; give the field one")
+        elif not callable(field.default):
             default = SQL(f"DEFAULT {look.value_of(field, field.default)}")
             field.constraints = [*(field.constraints or []), default]
+        elif field.unique:
+            each = field.default
+        else:
+            value = look.value_of(field, field.default())
+    field.null = field.null or each is not None
     definition = look.column_definition(field)
     change = AddColumn(found.name, column_name, definition, value)
     yield Deed(Action.ADD, target, change, makes=True)
+    if each is not None:
+        yield _fill_each(look, target, field, each)
+        yield Deed(Action.ALTER, target, SetNotNull(found.name, column_name), "not null")
     if field.index or field.unique:
         yield from tables.add_index(
             look, found.name, (column_name,), field.unique, field.index_type
@@ -90,10 +101,12 @@ def rename_column(
     found = look.existing(table)
     old, new = look.column(found, old_name), look.column(found, new_name)
     if old is None and new is not None:
-        yield Skip(column_of(found.name, new_name), f"already renamed from {old_name}")
+        why = f"already renamed from {old_name}"
+        yield Skip(column_of(found.name, new_name), why, is_so=True)
         return
     if old is None:
-        raise Refused(f"table '{found.name}' has no column '{old_name}' to rename")
+        known = nearest(old_name, [c.name for c in found.columns])
+        raise Refused(f"table '{found.name}' has no column '{old_name}' to rename{known}")
     if new is not None and not look.is_same(old_name, new_name):
         raise Refused(
             f"{found.name}.{old_name} can't be renamed: there is a column '{new_name}' too"
@@ -114,18 +127,54 @@ def fill(
 
     Triggers are for what users do, not for moving data into a new shape.
     """
-    found = look.existing(table)
-    column = look.column(found, column_name)
-    name = column.name if column is not None else column_name
-    change = Fill(found.name, name, expression, where or "")
-    yield Deed(Action.FILL, column_of(found.name, name), change, counts=True)
+    found, column, target = look.existing_column(table, column_name)
+    change = Fill(found.name, column.name, expression, where or "")
+    note = look.ddl.resting(change)
+    yield Deed(Action.FILL, target, change, note, counts=True)
 
 
 def apply_default(look: Look, table: str, column_name: str, field: Field) -> Deeds:
-    """Give the field's default to the rows without a value."""
+    """Give the field's default to the rows without a value.
+
+    A callable is called once for all of them, or once for each if the column is unique.
+    """
+    found, column, target = look.existing_column(table, column_name)
+    unique = any(i.unique and i.columns == (column.name,) for i in found.indexes)
+    if callable(field.default) and (unique or field.unique):
+        yield _fill_each(look, target, field, field.default)
+        return
     default = field.default() if callable(field.default) else field.default
     empty = f"{look.names.quote(column_name)} IS NULL"
     yield from fill(look, table, column_name, look.value_of(field, default), empty)
+
+
+def _fill_each(look: Look, target: Target, field: Field, make: Callable[[], Any]) -> Deed:
+    change = FillEach(target.table, str(target.name), lambda: look.value_of(field, make()))
+    return Deed(Action.FILL, target, change, counts=True)
+
+
+def _refuse_other(look: Look, table: Table, present: Column, field: Field) -> None:
+    """Raise Refused when the column that is there is not the one that is asked for."""
+    wanted = look.ddl.column(table.name, look.column_definition(field))
+    if wanted is None:
+        return
+    differs = (
+        wanted.storage != present.storage
+        or wanted.generated != present.generated
+        or (not wanted.nullable and present.nullable and not wanted.primary_key)
+    )
+    if differs:
+        raise Refused(
+            f"table '{table.name}' has another column '{present.name}': {_words(present)}; wanted "
+            f"is {_words(wanted)}; alter or drop that first"
+        )
+
+
+def _words(column: Column) -> str:
+    words = [column.type or "no type", "NULL" if column.nullable else "NOT NULL"]
+    words += [f"DEFAULT {column.default}"] if column.default is not None else []
+    words += [f"generated, {column.generated}"] if column.generated else []
+    return " ".join(words)
 
 
 # Properties of a column.
@@ -134,15 +183,15 @@ def apply_default(look: Look, table: str, column_name: str, field: Field) -> Dee
 def add_not_null(look: Look, table: str, column: str, legacy: bool = False) -> Deeds:
     found, present, target = look.existing_column(table, column)
     if not present.nullable:
-        yield Skip(target, "already not null")
+        yield Skip(target, "already not null", is_so=True)
         return
-    if _is_stored(look, target):
-        empty = look.count(found, f"{look.names.quote(present.name)} IS NULL")
-        if empty:
-            raise Refused(
-                f"{target} can't be made not null: {rows_have(empty)} no value there; give them "
-                "one first, by migrator.fill(…)"
-            )
+    is_empty = f"{look.names.quote(present.name)} IS NULL"
+    empty = look.rows.count(found.name, is_empty) if _is_stored(look, target) else 0
+    if empty:
+        raise RowsDoNotFit(
+            f"{target} can't be made not null: {rows_have(empty)} no value there; give them one "
+            "first, by migrator.fill(…)"
+        )
     yield Deed(Action.ALTER, target, SetNotNull(found.name, present.name), "not null")
 
 
@@ -156,7 +205,7 @@ def drop_not_null(look: Look, table: str, column: str, legacy: bool = False) -> 
     if present.primary_key and "WITHOUT ROWID" in found.options:
         raise Refused(f"{target} can't be made nullable: it is in the primary key")
     if present.nullable:
-        yield Skip(target, "already nullable")
+        yield Skip(target, "already nullable", is_so=True)
         return
     yield Deed(Action.ALTER, target, DropNotNull(found.name, present.name), "nullable")
 
@@ -166,8 +215,10 @@ def add_column_default(look: Look, table: str, column: str, default: Any) -> Dee
     ``'`` and is SQL already."""
     found, present, target = look.existing_column(table, column)
     wanted = default_sql(look, default)
-    if present.default is not None and present.meaning == look.names.meaning(wanted):
-        yield Skip(target, f"default already {wanted}")
+    if present.default is not None and present.meaning == look.names.meaning(
+        wanted, present.storage
+    ):
+        yield Skip(target, f"default already {wanted}", is_so=True)
         return
     change = SetDefault(found.name, present.name, wanted)
     yield Deed(Action.ALTER, target, change, f"default {wanted}")
@@ -181,7 +232,7 @@ def drop_column_default(look: Look, table: str, column: str) -> Deeds:
         return
     target = column_of(found.name, present.name)
     if present.default is None:
-        yield Skip(target, "has no default")
+        yield Skip(target, "has no default", is_so=True)
         return
     yield Deed(Action.ALTER, target, DropDefault(found.name, present.name), "no default")
 
@@ -193,8 +244,18 @@ def alter_column_type(
     found, present, target = look.existing_column(table, column)
     wanted = look.type_of(field)
     if look.names.spelling(present.type) == look.names.spelling(wanted):
-        yield Skip(target, f"already {wanted}")
+        yield Skip(target, f"already {wanted}", is_so=True)
         return
+    if why := look.ddl.refusal_of_type(found, present, wanted):
+        raise Refused(f"{target} can't become {wanted}: {why}")
+    if cast is None and (condition := look.ddl.altered_by_type(found, present, wanted)):
+        rows = look.rows.count(found.name, condition)
+        if rows:
+            raise Refused(
+                f"{target} can't become {wanted}: {rows} row{'s' * (rows != 1)} would get another "
+                f"value, which can't be changed back; give a cast, or change them first: "
+                f"SELECT * FROM {look.names.quote(found.name)} WHERE {condition}"
+            )
     change = SetType(found.name, present.name, wanted, cast)
     yield Deed(Action.ALTER, target, change, wanted)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from guarded.changes import AddConstraint, DropConstraint, DropForeignKey
-from guarded.errors import Refused
+from guarded.errors import Refused, RowsDoNotFit
 from guarded.schema import ForeignKey, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
@@ -16,23 +17,33 @@ from guarded.verbs.perform import Deed, Deeds, Look, Skip
 def add_constraint(look: Look, table: str, name: str, constraint: Any) -> Deeds:
     found = look.existing(table)
     target = Target(Kind.CONSTRAINT, found.name, name)
-    if _has(look, found, name):
-        yield Skip(target, "already there")
+    wanted = look.sql_of(constraint)
+    if (present := _text_of(look, found, name)) is not None:
+        if present != look.names.spelling(wanted):
+            raise Refused(
+                f"table '{found.name}' has another constraint '{name}': {present}; wanted is "
+                f"{wanted}; drop that first, or take another name"
+            )
+        yield Skip(target, "already there", is_so=True)
         return
-    change = AddConstraint(found.name, name, look.sql_of(constraint))
-    yield Deed(Action.ADD, target, change)
+    condition = re.fullmatch(r"\s*CHECK\s*(\(.*\))\s*", wanted, re.IGNORECASE | re.DOTALL)
+    if condition and (rows := look.rows.count(found.name, f"NOT {condition[1]}")):
+        raise RowsDoNotFit(f"{target} can't be added: {rows_have(rows)} a value that it forbids")
+    yield Deed(Action.ADD, target, AddConstraint(found.name, name, wanted))
 
 
 def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
     found = look.existing(table)
     name = f"uniq_{'_'.join(column_names)}"
     target = Target(Kind.CONSTRAINT, found.name, name)
+    names = [look.existing_column(table, column)[1].name for column in column_names]
     wanted = {look.names.fold(column) for column in column_names}
     for index in found.indexes:
         if index.origin == "u" and {look.names.fold(c or "") for c in index.columns} == wanted:
-            yield Skip(target, "already there")
+            yield Skip(target, "already there", is_so=True)
             return
-    columns = ", ".join(map(look.names.quote, column_names))
+    look.refuse_doubles(found, names)
+    columns = ", ".join(map(look.names.quote, names))
     yield Deed(Action.ADD, target, AddConstraint(found.name, name, f"UNIQUE ({columns})"))
 
 
@@ -40,8 +51,8 @@ def drop_constraint(look: Look, table: str, name: str) -> Deeds:
     """Drop a constraint by its name; a UNIQUE without a name is called uniq_a_b."""
     found = look.existing(table)
     target = Target(Kind.CONSTRAINT, found.name, name)
-    if not _has(look, found, name):
-        yield Skip(target, "not there")
+    if _text_of(look, found, name) is None:
+        yield Skip(target, "not there", is_so=True)
         return
     yield Deed(Action.DROP, target, DropConstraint(found.name, name))
 
@@ -61,21 +72,24 @@ def add_foreign_key_constraint(
     target = Target(Kind.FOREIGN_KEY, found.name, column.name)
     if (key := _key_on(look, found, column.name)) is not None:
         actions = tuple((action or "NO ACTION").upper() for action in (on_delete, on_update))
-        if look.is_same(key.parent, rel) and (key.on_delete, key.on_update) == actions:
-            yield Skip(target, f"already refers to {key.parent}")
+        parent = [look.names.fold(c) for c in key.parent_columns]
+        same = look.is_same(key.parent, rel) and parent == [look.names.fold(rel_column)]
+        if same and (key.on_delete, key.on_update) == actions:
+            yield Skip(target, f"already refers to {key.parent}", is_so=True)
             return
         raise Refused(
             f"{stored} already refers to '{key.parent}' on delete {key.on_delete} on update "
             f"{key.on_update}; drop that key first"
         )
+    parent_column = look.existing_column(rel, rel_column)[1].name
     quote = look.names.quote
-    dangling = look.count(
-        found,
+    dangling = look.rows.count(
+        found.name,
         f"{quote(column.name)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {quote(rel)} AS parent "
-        f"WHERE parent.{quote(rel_column)} = {quote(found.name)}.{quote(column.name)})",
+        f"WHERE parent.{quote(parent_column)} = {quote(found.name)}.{quote(column.name)})",
     )
     if dangling:
-        raise Refused(
+        raise RowsDoNotFit(
             f"{stored} can't refer to {rel}.{rel_column}: {rows_have(dangling)} a value that is "
             "not there; change those first"
         )
@@ -93,14 +107,29 @@ def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Dee
         yield Skip(column_of(found.name, column_name), "not there")
         return
     target = Target(Kind.FOREIGN_KEY, found.name, column.name)
-    if _key_on(look, found, column.name) is None:
-        yield Skip(target, "not there")
+    keys = [key for key in found.foreign_keys if column.name in key.columns]
+    if len(keys) > 1:
+        raise Refused(
+            f"{target} is one of {len(keys)}: {'; '.join(map(str, keys))}; drop the one that is "
+            "meant by its name, with drop_constraint"
+        )
+    if keys and len(keys[0].columns) > 1:
+        raise Refused(
+            f"{column_of(found.name, column.name)} is a part of the foreign key {keys[0]}; drop "
+            "that by its name, with drop_constraint"
+        )
+    if not keys:
+        yield Skip(target, "not there", is_so=True)
         return
     yield Deed(Action.DROP, target, DropForeignKey(found.name, column.name))
 
 
-def _has(look: Look, table: Table, name: str) -> bool:
-    return any(look.is_same(known, name) for known in table.constraints)
+def _text_of(look: Look, table: Table, name: str) -> str | None:
+    """The text of the constraint of that name, in one spelling."""
+    for known, text in table.constraints.items():
+        if look.is_same(known, name):
+            return text
+    return None
 
 
 def _key_on(look: Look, table: Table, column: str) -> ForeignKey | None:

@@ -10,30 +10,50 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from peewee import SQL, Database, Field, ForeignKeyField, IntegrityError, OperationalError
 
-from guarded.backends.interface import Backend, Ddl, Effects, Inspector, Ledger, Names, Session
-from guarded.changes import Change
-from guarded.errors import MigrationError, MigrationFailed, Refused, nearest
+from guarded.backends.interface import Backend, Ddl, Effects, Inspector, Ledger, Session
+from guarded.changes import (
+    Change,
+    DropTable,
+    Fill,
+    FillEach,
+    RenameColumn,
+    RenameTable,
+    Statement,
+)
+from guarded.errors import MigrationError, MigrationFailed, Refused, RowsDoNotFit, nearest
 from guarded.project import Project
 from guarded.schema import Column, Table
 from guarded.scripts import Script
-from guarded.steps import Action, Direction, Kind, Outcome, Step, Target, statement
+from guarded.steps import (
+    Action,
+    Direction,
+    Found,
+    Kind,
+    Made,
+    Outcome,
+    Step,
+    Target,
+    statement,
+)
 from guarded.steps import column as column_of
 
+SELECTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
 
 
 class Skip(NamedTuple):
-    """Nothing to do, and why."""
+    """Nothing to do, and why.  ``is_so``: what the verb asks for was so already."""
 
     target: Target
     why: str
+    is_so: bool = False
 
 
 class Deed(NamedTuple):
@@ -55,6 +75,51 @@ class Deed(NamedTuple):
 
 
 Deeds = Iterator[Skip | Deed]
+# The verbs that undo each other: a ``down`` leaves alone what its ``up`` found to be so.
+INVERSES = {
+    "add_not_null": ("drop_not_null",),
+    "drop_not_null": ("add_not_null",),
+    "add_column_default": ("drop_column_default", "add_column_default"),
+    "drop_column_default": ("add_column_default",),
+    "alter_column_type": ("alter_column_type",),
+    "add_constraint": ("drop_constraint",),
+    "drop_constraint": ("add_constraint", "add_unique"),
+    "add_unique": ("drop_constraint",),
+    "add_foreign_key_constraint": ("drop_foreign_key_constraint",),
+    "drop_foreign_key_constraint": ("add_foreign_key_constraint",),
+    "rename_table": ("rename_table",),
+    "rename_column": ("rename_column",),
+}
+
+
+class Rows:
+    """The rows that a verb may ask about before it acts.
+
+    On a clone they are those of the database that was cloned, as long as nothing that ran since can
+    have changed them; a question about others has no answer.
+    """
+
+    def __init__(self, inspector: Inspector, *, is_foreseen: bool = False) -> None:
+        self.inspector, self.is_foreseen = inspector, is_foreseen
+        self._unsure: set[str] | None = set() if is_foreseen else None
+
+    def count(self, table: str, condition: str = "") -> int:
+        """0 where it can't be known."""
+        if self._unsure is None:
+            return self.inspector.count(table, condition)
+        if table in self._unsure or not self.inspector.has_table(table):
+            return 0
+        try:
+            return self.inspector.count(table, condition)
+        except Exception:  # a column that only the clone has: no row has a value in it yet
+            return 0
+
+    def change(self, *tables: str | None) -> None:
+        """From here on nobody knows the rows of these tables; of any, if one is None."""
+        if self._unsure is not None:
+            self._unsure |= {table for table in tables if table is not None}
+            if None in tables:
+                self._unsure |= {t.name for t in self.inspector.schema().values()}
 
 
 def run_script(
@@ -64,13 +129,12 @@ def run_script(
     script: Script,
     direction: Direction,
     ledger: Ledger,
-    made: Collection[Target] | None,
-    *,
-    has_rows: bool = True,
+    made: Made | None,
+    rows: Rows | None = None,
 ) -> Outcome:
-    """Run one direction of one migration; ``has_rows=False`` on a clone of the schema alone.
+    """Run one direction of one migration; on a clone, ``rows`` are those that it has not.
 
-    ``made`` limits what a ``down`` may drop.  Raises MigrationFailed with the statement, and what
+    ``made`` limits what a ``down`` may undo.  Raises MigrationFailed with the statement, and what
     the verbs refuse.  Neither commits nor rolls back, and leaves it to the caller to ask the
     ledger what was lost.
     """
@@ -79,12 +143,13 @@ def run_script(
     function = script.function(direction)
     playhouse = project.migrator(session.database)
     ddl = backend.ddl(session, playhouse, ledger)
-    look = Look(session.inspector, ddl, ledger, backend.names, playhouse, made)
-    performer = Performer(look, has_rows)
+    rows = rows or Rows(session.inspector)
+    look = Look(backend, session, ddl, ledger, playhouse, rows, made)
+    performer = Performer(look)
     migrator = GuardedMigrator(performer)
     started = time.perf_counter()
     with ledger.migration(script.name):
-        ledger.mean(*(made or ()))
+        ledger.mean(*(made.targets if made else ()))
         try:
             with performer.listening(session.database):
                 result = function(migrator, session.database)
@@ -95,7 +160,9 @@ def run_script(
                     )
                 performer.settle()
                 migrator.check_all_ran()
-        except MigrationError:
+        except MigrationError as exc:
+            if rows.is_foreseen and performer.has_read:  # rows may have told it what to do
+                raise _failed(script, direction, performer, exc) from exc
             raise
         except OperationalError as exc:
             if str(exc) == "interrupted":  # a signal came while the database was at work
@@ -111,20 +178,23 @@ def run_script(
         script.checksum or "",
         round((time.perf_counter() - started) * 1000),
         tuple(performer.steps),
-        frozenset(performer.made if direction is Direction.UP else ()),
+        Made(frozenset(performer.made), frozenset(performer.found))
+        if direction is Direction.UP
+        else Made(),
     )
 
 
 class Performer:
     """The steps of one migration so far, and how the next one is done."""
 
-    def __init__(self, look: Look, has_rows: bool) -> None:
-        """``has_rows=False``: where no row to change means nothing."""
+    def __init__(self, look: Look) -> None:
+        """``has_read``: the migration asked the database something, past the verbs."""
         self.look, self.ledger = look, look.ledger
         self.steps: list[Step] = []
         self.made: set[Target] = set()
+        self.found: set[Found] = set()
         self.last_statement = ""
-        self._has_rows = has_rows
+        self.has_read = False
         self._means_all = False
         self._changed_rows: int | None = None
         self._unclaimed: list[tuple[str, Effects]] = []
@@ -134,6 +204,11 @@ class Performer:
         for item in verb(self.look, *arguments):
             if isinstance(item, Skip):
                 self._note(Step(Action.SKIP, item.target, item.why))
+                if item.is_so:
+                    self.found.add(_found(verb.__name__, item.target))
+            elif any(self.look.was_found(n, item.target) for n in INVERSES.get(verb.__name__, ())):
+                why = "kept: it was so before this migration"
+                self._note(Step(Action.SKIP, item.target, why))
             else:
                 self._do(item)
 
@@ -164,6 +239,7 @@ class Performer:
         else:
             with self._step(step, is_raw=deed.is_raw, counts=deed.counts):
                 ddl.apply(change)
+        self.look.rows.change(*_tables_changed(change))
         if deed.makes:
             self.made.add(deed.target)
         if deed.renamed_to is not None:
@@ -186,6 +262,8 @@ class Performer:
 
         def noting(sql: str, params: Any = None) -> Any:
             if READS.match(sql):
+                self.has_read |= SELECTS.match(sql) is not None
+                self.ledger.before(sql, params or (), meant=False)
                 return execute_sql(sql, params)
             effects = self.ledger.before(sql, params or (), meant=self._means_all)
             self.made |= effects.makes
@@ -216,7 +294,7 @@ class Performer:
             yield
         finally:
             self._means_all = False
-        rows = self._changed_rows if counts and self._has_rows else None
+        rows = self._changed_rows if counts and not self.look.rows.is_foreseen else None
         if rows == 0:
             step = step._replace(action=Action.SKIP, note="no row to change")
         if is_raw:
@@ -266,18 +344,25 @@ class Look:
 
     def __init__(
         self,
-        inspector: Inspector,
+        backend: Backend,
+        session: Session,
         ddl: Ddl,
         ledger: Ledger,
-        names: Names,
         playhouse: Any,
-        made: Collection[Target] | None,
+        rows: Rows,
+        made: Made | None,
     ) -> None:
-        """``made``: on the way down, all that the ``up`` of this migration created in this
-        database.  Only that is dropped: what is older stays, with its rows."""
-        self.inspector, self.ddl, self.ledger = inspector, ddl, ledger
-        self.names, self.playhouse = names, playhouse
-        self._made = None if made is None else {self._key(target) for target in made}
+        """``made``: on the way down, all that the ``up`` of this migration did in this database.
+        Only what it created is dropped: what is older stays, with its rows."""
+        names = backend.names
+        self.backend, self.inspector, self.names = backend, session.inspector, names
+        self.ddl, self.ledger, self.playhouse, self.rows = ddl, ledger, playhouse, rows
+        self._made = None if made is None else {self._key(target) for target in made.targets}
+        self._found = {tuple(map(names.fold, found)) for found in (made.found if made else ())}
+
+    def was_found(self, verb: str, target: Target) -> bool:
+        """Whether the ``up`` of a migration that is undone found this to be so already."""
+        return tuple(map(self.names.fold, _found(verb, target))) in self._found
 
     def kept(self, target: Target) -> str | None:
         """Return why a drop is not done, or None."""
@@ -302,11 +387,21 @@ class Look:
         if found is None:
             known = [table.name for table in self.inspector.schema().values()]
             raise Refused(f"there is no table '{name}'{nearest(name, known)}")
+        if found.unreadable:
+            raise Refused(
+                f"table '{found.name}' can't be read here: this process does not know the "
+                f"{found.unreadable}; load it in the project (Project.register)"
+            )
         return found
 
     def column(self, table: Table, name: str) -> Column | None:
         wanted = self.names.fold(name)
         return next((c for c in table.columns if self.names.fold(c.name) == wanted), None)
+
+    def declared(self, model: Any) -> Table:
+        """The table that the model would make."""
+        (table,) = self.backend.declared([model]).values()
+        return table
 
     def existing_column(self, table: str, name: str) -> tuple[Table, Column, Target]:
         """The table, its column, and that as a target.  Raises Refused when there is none."""
@@ -317,13 +412,28 @@ class Look:
             raise Refused(f"table '{found.name}' has no column '{name}'{nearest(name, known)}")
         return found, column, column_of(found.name, column.name)
 
-    def count(self, table: Table, condition: str) -> int:
-        """The rows that are there now and meet the condition, which is SQL."""
-        return self.inspector.count(table.name, condition)
-
     def has_rows(self, table: Table) -> bool:
-        quoted = self.names.quote(table.name)
-        return any(True for _ in self.inspector.execute(f"SELECT 1 FROM {quoted} LIMIT 1"))
+        return self.rows.count(table.name) > 0
+
+    def refuse_doubles(self, table: Table, columns: list[str], condition: str = "") -> None:
+        """Raise Refused where rows share values that are to be unique.
+
+        Only to foresee it: in a run the database says so itself, and looks only once.
+        """
+        if not self.rows.is_foreseen:
+            return
+        quoted = [self.names.quote(name) for name in columns]
+        where = [f"{name} IS NOT NULL" for name in quoted]
+        where += [f"({condition})"] if condition else []
+        quoted_table = self.names.quote(table.name)
+        rows = self.rows.count(
+            table.name,
+            f"({', '.join(quoted)}) IN (SELECT {', '.join(quoted)} FROM {quoted_table} WHERE "
+            f"{' AND '.join(where)} GROUP BY {', '.join(quoted)} HAVING count(*) > 1)",
+        )
+        if rows:
+            what = ", ".join(f"{table.name}.{name}" for name in columns)
+            raise RowsDoNotFit(f"{what} can't be unique: {rows} rows share a value")
 
     def is_same(self, one: str, two: str) -> bool:
         """Return True if the database takes the two names for one."""
@@ -355,6 +465,21 @@ class Look:
         """As SQL.  A BlobField knows how to store bytes only once it has a model."""
         stored = value if isinstance(value, bytes) else field.db_value(value)
         return self.names.literal(stored)
+
+
+def _found(verb: str, target: Target) -> Found:
+    return verb, target.table, target.name or ""
+
+
+def _tables_changed(change: Change) -> tuple[str | None, ...]:
+    """The tables whose rows are not what they were; None for a statement that could change any."""
+    if isinstance(change, Statement):
+        return (None,)
+    if isinstance(change, (Fill, FillEach, RenameColumn, DropTable)):
+        return (change.table,)
+    if isinstance(change, RenameTable):
+        return change.table, change.new_name
+    return ()
 
 
 def declared_default(field: Field) -> str | None:

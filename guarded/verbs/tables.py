@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from peewee import SQL
+from peewee import SQL, ValueLiterals
 from peewee import Index as PeeweeIndex
+from peewee import Table as PeeweeTable
 
 from guarded.changes import (
     CreateIndex,
@@ -16,9 +17,10 @@ from guarded.changes import (
     RenameTable,
     Statement,
 )
+from guarded.diff import compare_tables
 from guarded.errors import Refused
 from guarded.schema import Index, Table
-from guarded.steps import Action, Kind, statement
+from guarded.steps import Action, Kind, Target, statement
 from guarded.steps import index as index_of
 from guarded.steps import table as table_of
 from guarded.verbs import columns
@@ -29,8 +31,10 @@ def create_table(look: Look, model: Any) -> Deeds:
     """Create the model's table and indexes; only missing indexes if there is a table."""
     name = model._meta.table_name
     target = table_of(name)
-    if look.table(name) is not None:
-        yield Skip(target, "already there")
+    if (present := look.table(name)) is not None:
+        look.existing(name)
+        _refuse_other_table(look, model, present)
+        yield Skip(target, "already there", is_so=True)
     else:
         yield Deed(Action.CREATE, target, CreateTable(model, name), makes=True)
     for index in _indexes(model):
@@ -50,7 +54,7 @@ def complete_table(look: Look, model: Any) -> Deeds:
         if column is None:
             is_complete = False
             yield from columns.add_column(look, name, field.column_name, field)
-        elif wanted is not None and column.meaning != look.names.meaning(wanted):
+        elif wanted is not None and column.meaning != look.names.meaning(wanted, column.storage):
             is_complete = False
             yield from columns.add_column_default(look, name, field.column_name, SQL(wanted))
     for index in _indexes(model):
@@ -67,7 +71,13 @@ def drop_table(
     look: Look, table: str, safe: bool = False, cascade: bool = False, schema: str | None = None
 ) -> Deeds:
     """Drop the table with its indexes and triggers; refused while anything refers to it."""
-    found = look.table(table)
+    if schema not in (None, "main"):
+        raise Refused(f"table '{table}' of schema '{schema}' is out of reach; a run has one schema")
+    if cascade:
+        raise Refused(
+            f"table '{table}': cascade=True is not done; drop what refers to it by a verb"
+        )
+    found = look.existing(table) if look.table(table) is not None else None
     if found is None:
         yield Skip(table_of(table), "not there")
         return
@@ -88,7 +98,7 @@ def drop_table(
 def rename_table(look: Look, old_name: str, new_name: str) -> Deeds:
     old, new = look.table(old_name), look.table(new_name)
     if old is None and new is not None:
-        yield Skip(table_of(new_name), f"already renamed from {old_name}")
+        yield Skip(table_of(new_name), f"already renamed from {old_name}", is_so=True)
         return
     if new is not None and not look.is_same(old_name, new_name):
         raise Refused(f"'{old_name}' can't be renamed: there is a table '{new_name}' too")
@@ -111,17 +121,30 @@ def add_index(
 
     found = look.existing(table)
     index_name = name or make_index_name(table, columns)
-    described = look.playhouse.add_index(
-        table, columns, unique, using, where, nulls_distinct, name=index_name
-    )
-    context = described.fn(look.playhouse, *described.args, **described.kwargs)
-    yield from _create_index(look, found.name, index_name, look.sql_of(context), columns)
+    names = [look.existing_column(table, column)[1].name for column in columns]
+    if "." in found.name:  # playhouse takes it for a schema's name
+        parts = [getattr(PeeweeTable(found.name).c, column) for column in names]
+        index = PeeweeIndex(index_name, PeeweeTable(found.name), parts, unique, where=where)
+        sql = look.sql_of(ValueLiterals(index))
+    else:
+        described = look.playhouse.add_index(
+            table, columns, unique, using, where, nulls_distinct, name=index_name
+        )
+        context = described.fn(look.playhouse, *described.args, **described.kwargs)
+        sql = look.sql_of(context)
+    if unique:
+        condition = look.sql_of(ValueLiterals(where)) if where is not None else ""
+        look.refuse_doubles(found, names, condition)
+    yield from _create_index(look, found.name, index_name, sql, columns, refuses=True)
 
 
 def drop_index(look: Look, table: str, index_name: str) -> Deeds:
     found = look.existing(table)
     index = next((i for i in found.indexes if look.is_same(i.name, index_name)), None)
     if index is None:
+        for taken in look.inspector.objects():
+            if taken.kind is Kind.INDEX and look.is_same(str(taken.name), index_name):
+                raise Refused(f"{taken.described} is not of table '{found.name}'; name its own")
         yield Skip(index_of(found.name, index_name), "not there")
         return
     if index.sql is None:
@@ -142,38 +165,68 @@ def sql(look: Look, sql: str, params: Sequence[Any] | None = None) -> Deeds:
 
 
 def _create_index(
-    look: Look, table: str, name: str, sql: str, columns: Iterable[str | None]
+    look: Look,
+    table: str,
+    name: str,
+    sql: str,
+    columns: Iterable[str | None],
+    *,
+    refuses: bool = False,
 ) -> Deeds:
+    """``refuses``: another index of that name is an error, and not only noted."""
     target = index_of(table, name)
-    found = look.table(table)
-    if found is not None and (why_not := _why_not(look, found, name, sql, columns)):
-        yield Skip(target, why_not)
-    else:
-        yield Deed(Action.CREATE, target, CreateIndex(table, name, sql), makes=True)
+    found = look.existing(table) if look.table(table) is not None else None
+    skip = _skip(look, found, target, sql, columns, refuses) if found is not None else None
+    yield skip or Deed(Action.CREATE, target, CreateIndex(table, name, sql), makes=True)
 
 
-def _why_not(
-    look: Look, table: Table, name: str, sql: str, columns: Iterable[str | None]
-) -> str | None:
-    """Return why the index is not created; None if it is."""
+def _skip(
+    look: Look,
+    table: Table,
+    target: Target,
+    sql: str,
+    columns: Iterable[str | None],
+    refuses: bool,
+) -> Skip | None:
+    """Return a Skip with the reason if the index is not to be created, else None."""
     for column in columns:
         if column is not None and look.column(table, column) is None:
             # SQLite would take the name of a column that is gone for a string.
-            return f"{table.name} has no column {column}"
+            return Skip(target, f"{table.name} has no column {column}")
+    name = str(target.name)
     wanted = look.ddl.index(table.name, sql)
     for index in table.indexes:
         same = wanted is not None and _shape(index) == _shape(wanted)
         if look.is_same(index.name, name):
-            return "already there" if same else f"already there: {index.sql}"
+            if same:
+                return Skip(target, "already there", is_so=True)
+            if refuses:
+                raise Refused(
+                    f"table '{table.name}' has another index '{name}': {index.sql or index}; "
+                    f"wanted is {sql}; drop that first, or take another name"
+                )
+            return Skip(target, f"already there: {index.sql}", is_so=True)
         if same and index.origin == "c":
-            return f"already there as {index.name}"
-    for target in look.inspector.objects():
-        if look.is_same(target.name or target.table, name):
+            return Skip(target, f"already there as {index.name}", is_so=True)
+    for taken in look.inspector.objects():
+        if look.is_same(taken.name or taken.table, name):
             raise Refused(
-                f"index '{name}' can't be created: the name belongs to {target.described}; rename "
+                f"index '{name}' can't be created: the name belongs to {taken.described}; rename "
                 "or drop that first"
             )
     return None
+
+
+def _refuse_other_table(look: Look, model: Any, present: Table) -> None:
+    """Raise Refused when the model can't work on the table, whatever is added to it later."""
+    wanted = look.declared(model)
+    broken = [
+        difference.sentence
+        for difference in compare_tables(wanted, present, look.names.fold)
+        if difference.is_breaking and difference.kind != "column"
+    ]
+    if broken:
+        raise Refused(f"{'; '.join(broken)}; change that table first, or take another name")
 
 
 def _shape(index: Index) -> tuple[object, ...]:

@@ -19,9 +19,10 @@ from guarded.errors import (
     DatabaseLocked,
     MigrationFailed,
     Refused,
+    RowsDoNotFit,
     UnusableMigration,
 )
-from guarded.steps import Direction, table
+from guarded.steps import Direction, Made, table
 from tests.conftest import ROOT, migration, row_counts, schema_of
 
 CREATE = migration(
@@ -73,7 +74,7 @@ def test_down_undoes_up(make_runner, connect):
 
 def test_down_keeps_what_was_there_before(make_runner, connect):
     connect().executescript(
-        "CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT, color TEXT);"
+        "CREATE TABLE tags (id INTEGER PRIMARY KEY, name TEXT, color TEXT NOT NULL DEFAULT 'red');"
         "INSERT INTO tags VALUES (1, 'a', 'blue')"
     )
     runner = make_runner({"create": CREATE, "add": ADD})
@@ -139,7 +140,7 @@ def test_history_tells_what_when_and_by_which_version(make_runner, connect):
     assert (entry.migration, entry.direction, entry.made) == (
         "create",
         Direction.UP,
-        {table("tags")},
+        Made(frozenset({table("tags")})),
     )
     assert entry.versions == f"test, SQLite {sqlite3.sqlite_version}"
     assert abs(time.time() - time.mktime(time.strptime(entry.at, "%Y-%m-%d %H:%M:%S"))) < 86400
@@ -183,14 +184,23 @@ def test_a_file_that_is_no_migration_is_not_applied(make_runner, text, error, sa
 @pytest.mark.parametrize(
     ("verb", "says"),
     [
-        ("add_index('tags', ('name',), unique=True)", "UNIQUE constraint failed: tags.name"),
-        ("add_unique('tags', 'name')", "UNIQUE constraint failed: tags.name"),
-        ("add_constraint('tags', 'short', Check('name < 0'))", "CHECK constraint failed: short"),
+        (
+            "add_index('tags', ('name',), unique=True)",
+            "UNIQUE constraint failed: tags.name: there are rows that don't fit; change",
+        ),
+        (
+            "add_unique('tags', 'name')",
+            "UNIQUE constraint failed: tags.name: there are rows that don't fit; change",
+        ),
+        (
+            "add_constraint('tags', 'short', Check('name < 0'))",
+            "tags.short can't be added: 2 rows have a value that it forbids",
+        ),
     ],
 )
 def test_rows_that_do_not_fit_are_reported(make_runner, connect, verb, says):
     connect().executescript("CREATE TABLE tags (name); INSERT INTO tags VALUES ('a'), ('a')")
-    with pytest.raises(MigrationFailed, match=f"{says}: there are rows that don't fit; change"):
+    with pytest.raises((MigrationFailed, RowsDoNotFit), match=says):
         make_runner({"a": migration(f"migrator.migrate(migrator.{verb})")}).up()
     assert connect().execute("SELECT name FROM tags").fetchall() == [("a",), ("a",)]
 

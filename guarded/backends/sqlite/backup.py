@@ -17,7 +17,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote as quote_url
 
-from guarded.backends.interface import OnProgress
+from guarded.backends.interface import Backup, OnProgress
+from guarded.backends.sqlite import integrity
+from guarded.backends.sqlite.integrity import Integrity
 from guarded.errors import BackupFailed, DamagedDatabase
 
 KEPT = 5
@@ -43,7 +45,9 @@ def prune(path: Path, keep: int = KEPT) -> None:
         old.unlink(missing_ok=True)
 
 
-def take(source: sqlite3.Connection, path: Path, on_progress: OnProgress) -> Path:
+def take(
+    source: sqlite3.Connection, path: Path, on_progress: OnProgress, *, deep: bool = False
+) -> Backup:
     """Back up the database into ``backups`` beside it.
 
     ``source`` is a connection to ``path`` outside of a transaction.  Raises BackupFailed, and then
@@ -63,19 +67,27 @@ def take(source: sqlite3.Connection, path: Path, on_progress: OnProgress) -> Pat
                 if time.time() - file.stat().st_mtime > ABANDONED:
                     file.unlink()
     target = folder / f"{path.name}.{stamp()}"
-    copy(source, target, path, on_progress)
-    return target
+    found = copy(source, target, path, on_progress, deep=deep)
+    return Backup(target, found.is_whole, tuple(integrity.findings(found, "restore a backup")))
 
 
 def _files(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def copy(source: sqlite3.Connection, target: Path, owner_of: Path, on_progress: OnProgress) -> None:
+def copy(
+    source: sqlite3.Connection,
+    target: Path,
+    owner_of: Path,
+    on_progress: OnProgress,
+    *,
+    deep: bool = False,
+) -> Integrity:
     """Copy a database to a new file, check the copy, and make it durable.
 
-    The file belongs to the owner of ``owner_of`` and has mode 0600.  Raises BackupFailed, and then
-    leaves nothing behind.
+    The file belongs to the owner of ``owner_of`` and has mode 0600.  A ``deep`` check compares
+    indexes, too.  Raises BackupFailed, and DamagedDatabase for a file that is no whole SQLite
+    database, and then leaves nothing behind.
     """
     source.execute("BEGIN")
     pages = source.execute("PRAGMA page_count").fetchone()[0]
@@ -97,11 +109,13 @@ def copy(source: sqlite3.Connection, target: Path, owner_of: Path, on_progress: 
                 pages=PAGES,
                 progress=lambda _, remaining, total: on_progress(total - remaining, total),
             )
-        if faults := check(partial):
-            raise DamagedDatabase(target, faults[0])
+        found = check(partial, deep=deep)
+        if found.damage:
+            raise DamagedDatabase(target, found.damage[0])
         sync(partial)
         partial.rename(target)
         sync(target.parent)
+        return found
     except (OSError, sqlite3.Error) as exc:
         failed = DamagedDatabase if "malformed" in str(exc) else BackupFailed
         raise failed(target, str(exc)) from exc
@@ -121,14 +135,13 @@ def check_openable(path: Path) -> str | None:
     return None
 
 
-def check(path: Path) -> list[str]:
-    """Return SQLite's findings about a file that nobody writes.  Reads all, changes nothing."""
+def check(path: Path, *, deep: bool = False) -> Integrity:
+    """Check a file that nobody writes.  Reads all of it, changes nothing."""
     try:
         with closing(open_read_only(path, "immutable=1")) as connection:
-            found = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
+            return integrity.check(connection.execute, deep=deep)
     except sqlite3.Error as exc:
-        return [str(exc)]
-    return [] if found == ["ok"] else found
+        return Integrity(damage=(str(exc),))
 
 
 def stamp() -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from guarded.backends.interface import Ledger, OnProgress, Patience, Session
+from guarded.backends.interface import Backup, Ledger, OnProgress, Patience, Session
 from guarded.backends.sqlite.inspect import Inspector
 from guarded.backends.sqlite.lock import is_locked, when_free
 from guarded.backends.sqlite.text import SqliteNames, fold
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 # STRICT, DROP COLUMN and the table list pragma: nothing older can keep what a rebuild must keep.
 OLDEST_SQLITE = (3, 37, 0)
 WAL_HEADER = b"\x02\x02"  # bytes 18 and 19 of the file, https://www.sqlite.org/fileformat.html
+SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):")  # more letters than a drive of Windows has
 COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -58,6 +59,8 @@ class SqliteFile:
         self.path, self._register = path, register
 
     def register(self, connection: Any) -> None:
+        # A text that is no UTF-8 comes back as it is stored; sqlite3 would raise an error.
+        connection.text_factory = _decoded
         if self._register is not None:
             self._register(connection)
 
@@ -131,7 +134,7 @@ class SqliteFile:
     def clone(self, of: AnyInspector | None) -> Iterator[Session]:
         from peewee import SqliteDatabase
 
-        from guarded.backends.sqlite.describe import clone_schema
+        from guarded.backends.sqlite.health import clone_schema
 
         database = SqliteDatabase(":memory:", pragmas={"foreign_keys": 0})
         database.connect()
@@ -140,7 +143,9 @@ class SqliteFile:
         try:
             self.register(database.connection())
             if of is not None:
-                clone_schema(of.execute, database.connection())
+                # SqliteDdl asks them what the database itself will not know.
+                stand_ins = clone_schema(of.execute, database.connection())
+                setattr(database, "stand_ins", stand_ins)  # noqa: B010
             yield Session(database, Inspector(database.connection().execute))
         finally:
             database.pop_transaction()
@@ -191,11 +196,15 @@ class SqliteFile:
 
     # Care.
 
-    def back_up(self, patience: Patience, on_progress: OnProgress) -> Path | None:
+    def back_up(
+        self, patience: Patience, on_progress: OnProgress, *, deep: bool = False
+    ) -> Backup | None:
         from guarded.backends.sqlite import backup
 
         with self.connected(patience) as source:
-            return backup.take(source, self.path, on_progress) if source is not None else None
+            if source is None:
+                return None
+            return backup.take(source, self.path, on_progress, deep=deep)
 
     def backups(self) -> list[Path]:
         from guarded.backends.sqlite import backup
@@ -307,6 +316,10 @@ class SqliteFile:
         return UnusableDatabase(self.path, why, remedy)
 
 
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogateescape")
+
+
 def locate(location: str, register: Callable[[Any], None] | None = None) -> SqliteFile:
     """The SQLite file that a URL (``sqlite:///relative``, ``sqlite:////absolute``) or path names.
 
@@ -314,17 +327,30 @@ def locate(location: str, register: Callable[[Any], None] | None = None) -> Sqli
     UnusableDatabase for any other scheme and for a database in memory, which would be gone with the
     process.
     """
-    scheme, separator, rest = location.partition("://")
-    if separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
-        if scheme.lower() != "sqlite":
+    if any(not character.isprintable() for character in location):
+        raise UnusableDatabase(
+            location.encode("unicode_escape").decode(),
+            "has a character that can't be printed",
+            "an .env file with Windows line ends leaves \\r at the end of each value",
+        )
+    scheme = SCHEME.match(location)
+    if scheme is not None and not Path(location).exists():
+        if scheme[1].lower() != "sqlite" or not location[scheme.end() :].startswith("//"):
             raise UnusableDatabase(
-                f"{scheme}://…",  # the rest may hold a password
+                f"{scheme[1]}:{'//' * ('://' in location)}…",  # the rest may hold a password
                 "names a kind of database that is not supported",
                 "give a path, or sqlite:///relative/path or sqlite:////absolute/path",
             )
+        rest = location[scheme.end() + 2 :]
         if not rest.startswith("/"):
             raise UnusableDatabase(
                 location, "names a host", "SQLite has none: write sqlite:///relative/path"
+            )
+        if mark := next((mark for mark in "?#" if mark in rest), None):
+            raise UnusableDatabase(
+                location,
+                f"has something behind a '{mark}' that is not understood",
+                "leave that out; in a file's name write %3F for ? and %23 for #",
             )
         location = unquote(rest[1:])
     if location in ("", ":memory:"):

@@ -13,17 +13,16 @@ from typing import Any, ClassVar
 from peewee import OperationalError, SqliteDatabase
 
 from guarded.backends.interface import Ledger
-from guarded.backends.sqlite import compiling, describe, edits, inspect
-from guarded.backends.sqlite.compiling import trigger_event
+from guarded.backends.sqlite import describe, edits, inspect, unknown
+from guarded.backends.sqlite.health import Ailments, ailments, mentioned, trigger_event
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.rebuild import rebuild
+from guarded.backends.sqlite.rebuild import free_name, rebuild
 from guarded.backends.sqlite.text import (
     Constraint,
     CreateTable,
     UnreadableTable,
     fold,
     mentions,
-    mentions_any,
     parse,
     quote,
     tokens,
@@ -42,6 +41,7 @@ from guarded.changes import (
     DropNotNull,
     DropTable,
     Fill,
+    FillEach,
     RenameColumn,
     RenameTable,
     SetDefault,
@@ -53,7 +53,7 @@ from guarded.changes import (
     CreateTable as NewTable,
 )
 from guarded.errors import Refused
-from guarded.schema import ForeignKey, Index, Table
+from guarded.schema import Column, ForeignKey, Index, Table
 from guarded.steps import Kind, Target
 
 NATIVE_CONSTRAINTS = (3, 53, 0)  # from here on ALTER TABLE has NOT NULL and named CHECKs
@@ -74,6 +74,7 @@ class SqliteDdl:
         self.database, self.playhouse, self.ledger = database, playhouse, ledger
         self.read = database.connection().execute
         self._waiting: dict[str, Waiting] = {}
+        self._known_ailments: tuple[object, Ailments] = (None, {})
 
     # Looks.
 
@@ -97,6 +98,49 @@ class SqliteDdl:
         if waiting is not None:
             stored = stored._replace(sql=waiting.definition.sql)
         return describe.index_of_text(self.read, stored, sql)
+
+    def column(self, table: str, definition: str) -> Column | None:
+        try:
+            made = describe.table_of_text(self.read, "t", f"CREATE TABLE t ({definition})")
+        except sqlite3.OperationalError:  # it speaks of other columns
+            return None
+        return made.columns[0]
+
+    def refusal_of_type(self, table: Table, column: Column, type_: str) -> str | None:
+        alias = describe.rowid_alias(self.read, table.name)
+        if alias != column.name or type_.upper() == "INTEGER":
+            return None
+        return f"it is the rowid, and SQLite would not assign ids to {type_}; keep INTEGER"
+
+    def altered_by_type(self, table: Table, column: Column, type_: str) -> str | None:
+        """By the affinities, https://www.sqlite.org/datatype3.html section 3."""
+        name = quote(column.name)
+        number = f"CAST({name} AS NUMERIC)"
+        # A text that looks like a number becomes one, and would come back in another spelling.
+        as_number = (
+            f"(typeof({name}) = 'text' AND +{name} = {number} AND CAST({number} AS TEXT) <> {name})"
+        )
+        as_real = (
+            f"(typeof({name}) = 'integer' AND CAST(CAST({name} AS REAL) AS INTEGER) <> {name})"
+        )
+        as_text = f"(typeof({name}) = 'real' AND CAST(CAST({name} AS TEXT) AS REAL) <> {name})"
+        storage = type_.upper() if "STRICT" in table.options else describe.affinity(type_)
+        found = {
+            "INTEGER": as_number,
+            "INT": as_number,
+            "NUMERIC": as_number,
+            "REAL": f"({as_number} OR {as_real})",
+            "TEXT": as_text,
+        }
+        return None if storage == column.storage else found.get(storage)
+
+    def resting(self, change: Fill) -> str:
+        triggers = [
+            t.name
+            for t in inspect.dependents(self.read, change.table)
+            if t.kind == "trigger" and _fires_on(t, change.column)
+        ]
+        return f"while {', '.join(triggers)} rest" if triggers else ""
 
     def obstacles(self, change: Change) -> list[str]:
         if isinstance(change, DropTable):
@@ -130,7 +174,14 @@ class SqliteDdl:
         if self.waits(change):
             assert isinstance(change, WAITING)
             return self._wait(change)
-        self._APPLY[type(change)](self, change)
+        table = getattr(change, "table", None)
+        if table is not None:
+            self._refuse_hidden(table)
+        if isinstance(change, HARMLESS):
+            self._APPLY[type(change)](self, change)
+        else:
+            with self._refusing_broken(_what(change), table, getattr(change, "new_name", None)):
+                self._APPLY[type(change)](self, change)
         return None
 
     def waiting(self) -> Sequence[str]:
@@ -139,7 +190,8 @@ class SqliteDdl:
     def settle(self, table: str) -> None:
         waiting = self._waiting.pop(fold(table))
         what = f"table '{table}' can't be rebuilt"
-        with self._refusing_broken(what), self.ledger.trusting():
+        guards = self._refusing_broken(what, table), self._refusing_unknown(waiting)
+        with guards[0], guards[1], self.ledger.trusting():
             rebuild(self.read, self._execute, table, waiting.definition, waiting.values)
 
     def _wait(self, change: Alteration) -> None:
@@ -161,9 +213,8 @@ class SqliteDdl:
             name = fold(change.column)
             column = definition.column(change.column)
             own = [c for c in definition.constraints if definition.subjects(c) == {name}]
-            return not own and not any(
-                c.kind in ("UNIQUE", "REFERENCES") for c in column.constraints
-            )
+            own += [c for c in column.constraints if c.kind in ("UNIQUE", "REFERENCES")]
+            return not own and not edits.has_comment_before(definition, column)
         if self.database.server_version < NATIVE_CONSTRAINTS:
             return False
         if isinstance(change, AddConstraint):
@@ -178,20 +229,45 @@ class SqliteDdl:
             model._schema.create_table(safe=False)
 
     def _drop_table(self, change: DropTable) -> None:
-        with self._refusing_broken(f"table '{change.table}' can't be dropped"):
-            self.playhouse.drop_table(change.table).run()
+        self._native(change.table, "drop_table", f"DROP TABLE {quote(change.table)}")
 
     def _rename_table(self, change: RenameTable) -> None:
-        self.playhouse.rename_table(change.table, change.new_name).run()
+        steps = [(change.table, change.new_name)]
+        if fold(change.table) == fold(change.new_name):  # SQLite takes it for a taken name
+            between = free_name(self.read, f"{change.table}__renamed")
+            steps = [(change.table, between), (between, change.new_name)]
+        for old, new in steps:
+            sql = f"ALTER TABLE {quote(old)} RENAME TO {quote(new)}"
+            self._native(old, "rename_table", sql, new)
 
     def _rename_column(self, change: RenameColumn) -> None:
-        self.playhouse.rename_column(change.table, change.column, change.new_name).run()
+        names = f"{quote(change.column)} TO {quote(change.new_name)}"
+        sql = f"ALTER TABLE {quote(change.table)} RENAME COLUMN {names}"
+        self._native(change.table, "rename_column", sql, change.column, change.new_name)
 
     def _create_index(self, change: CreateIndex) -> None:
         self._execute(change.sql)
 
     def _drop_index(self, change: DropIndex) -> None:
-        self.playhouse.drop_index(change.table, change.name).run()
+        if "." in change.name:
+            self._execute(f"DROP INDEX {quote(change.name)}")
+        else:
+            self.playhouse.drop_index(change.table, change.name).run()
+
+    def _fill_each(self, change: FillEach) -> None:
+        """SQLite calls a function of Python's for each row; what it gives is a value, not SQL."""
+        connection = self.database.connection()
+        name = "guarded_next_value"
+        connection.create_function(name, 0, lambda: self._value(change.make()))
+        try:
+            empty = f"{quote(change.column)} IS NULL"
+            self._fill(Fill(change.table, change.column, f"{name}()", empty))
+        finally:
+            connection.create_function(name, 0, None)
+
+    def _value(self, sql: str) -> Any:
+        ((value,),) = self.read(f"SELECT {sql}")
+        return value
 
     def _fill(self, change: Fill) -> None:
         condition = f" WHERE {change.where}" if change.where else ""
@@ -212,17 +288,22 @@ class SqliteDdl:
         self._execute(change.sql, change.params)
 
     def _add_column(self, change: AddColumn) -> None:
-        self._execute(f"ALTER TABLE {quote(change.table)} ADD COLUMN {change.definition}")
+        sql = f"ALTER TABLE {quote(change.table)} ADD COLUMN {change.definition}"
+        self._run_natively(lambda: self._execute(sql))
 
     def _drop_column(self, change: DropColumn) -> None:
-        with self._refusing_broken(f"column {change.table}.{change.column} can't be dropped"):
-            self.playhouse.drop_column(change.table, change.column).run()
+        sql = f"ALTER TABLE {quote(change.table)} DROP COLUMN {quote(change.column)}"
+        self._native(change.table, "drop_column", sql, change.column)
 
     def _set_not_null(self, change: SetNotNull) -> None:
-        self.playhouse.add_not_null(change.table, change.column).run()
+        self._native(change.table, "add_not_null", self._altered(change, "SET"), change.column)
 
     def _drop_not_null(self, change: DropNotNull) -> None:
-        self.playhouse.drop_not_null(change.table, change.column).run()
+        self._native(change.table, "drop_not_null", self._altered(change, "DROP"), change.column)
+
+    def _altered(self, change: SetNotNull | DropNotNull, word: str) -> str:
+        table, column = quote(change.table), quote(change.column)
+        return f"ALTER TABLE {table} ALTER COLUMN {column} {word} NOT NULL"
 
     def _add_constraint(self, change: AddConstraint) -> None:
         self._execute(
@@ -231,7 +312,8 @@ class SqliteDdl:
         )
 
     def _drop_constraint(self, change: DropConstraint) -> None:
-        self.playhouse.drop_constraint(change.table, change.name).run()
+        sql = f"ALTER TABLE {quote(change.table)} DROP CONSTRAINT {quote(change.name)}"
+        self._native(change.table, "drop_constraint", sql, change.name)
 
     _APPLY: ClassVar[dict[type, Callable[..., None]]] = {
         NewTable: _create_table,
@@ -241,6 +323,7 @@ class SqliteDdl:
         CreateIndex: _create_index,
         DropIndex: _drop_index,
         Fill: _fill,
+        FillEach: _fill_each,
         Statement: _statement,
         AddColumn: _add_column,
         DropColumn: _drop_column,
@@ -251,6 +334,53 @@ class SqliteDdl:
     }
 
     # What these share.
+
+    def _native(self, table: str, verb: str, sql: str, *arguments: str) -> None:
+        """By playhouse's operation; by the same SQL where playhouse takes a dot for a schema."""
+        if "." in table:
+            self._run_natively(lambda: self._execute(sql))
+        else:
+            self._run_natively(lambda: getattr(self.playhouse, verb)(table, *arguments).run())
+
+    def _run_natively(self, run: Callable[[], Any]) -> None:
+        """SQLite's ALTER TABLE compiles every view and trigger of the whole schema.
+
+        What only the application registers gets stand-ins meanwhile; what was broken before steps
+        aside, and comes back as it was.
+        """
+        stand_ins = unknown.StandIns(self.database.connection())
+        try:
+            stand_ins.run(run)
+        except (OperationalError, sqlite3.OperationalError) as exc:
+            if not str(exc).startswith("error in "):
+                raise
+            with self.ledger.trusting():
+                broken = [t for t in ailments(self.read) if t.kind in (Kind.VIEW, Kind.TRIGGER)]
+            if not broken:
+                raise
+            with self._aside(broken):
+                stand_ins.run(run)
+        finally:
+            stand_ins.remove()
+
+    @contextmanager
+    def _aside(self, broken: Sequence[Target]) -> Iterator[None]:
+        """Without these views and triggers, and without what would change its place by that."""
+        views = {fold(t.table) for t in broken if t.kind is Kind.VIEW}
+        tables = views | {fold(t.table) for t in broken if t.kind is Kind.TRIGGER}
+        doomed = [
+            o
+            for o in inspect.objects(self.read, "view", "trigger")
+            if (fold(o.name) if o.kind == "view" else fold(o.table))
+            in (views if o.kind == "view" else tables)
+        ]
+        with self.ledger.trusting():
+            for item in sorted(doomed, key=lambda o: o.kind):  # triggers go first
+                self._execute(f"DROP {item.kind.upper()} {quote(item.name)}")
+        yield
+        with self.ledger.trusting():
+            for item in sorted(doomed, key=lambda o: o.kind, reverse=True):
+                self._execute(item.sql)
 
     def _execute(self, sql: str | None, params: Any = None) -> Any:
         return self.database.execute_sql(sql, params)
@@ -275,15 +405,20 @@ class SqliteDdl:
         return [
             Target(Kind.INDEX, o.table, o.name)
             for o in inspect.dependents(self.read, change.table)
-            if o.kind == "index" and mentions(_body(o), change.column)
+            if o.kind == "index" and fold(change.column) in self._columns_in(o)
         ]
+
+    def _columns_in(self, index: SchemaObject) -> set[str]:
+        """The columns that the index needs, folded; a string is none, whatever it spells."""
+        rows = self.read(f"PRAGMA index_xinfo({quote(index.name)})")
+        plain = {fold(row[2]) for row in rows if row[5] and row[2] is not None}
+        all_columns = {fold(c.name) for c in inspect.columns(self.read, index.table)}
+        return plain | (mentioned(_body(index)) & all_columns)
 
     def _others_in(self, index: Target, change: DropColumn) -> bool:
         """Whether the index is about other columns, too."""
         stored = inspect.find(self.read, str(index.name), "index")
-        columns = inspect.columns(self.read, change.table)
-        others = [c.name for c in columns if fold(c.name) != fold(change.column)]
-        return stored is not None and mentions_any(_body(stored), others)
+        return stored is not None and self._columns_in(stored) != {fold(change.column)}
 
     def _obstacles_to_drop(self, change: DropColumn) -> list[str]:
         found = [
@@ -306,21 +441,57 @@ class SqliteDdl:
         """A rename rewrites the text of every object that speaks of the old name."""
         return [o.target for o in inspect.objects(self.read) if mentions(o.sql, name)]
 
+    def _refuse_hidden(self, table: str) -> None:
+        """Raise Refused for a name that SQLite would take for a temporary object."""
+        sql = "SELECT type FROM sqlite_temp_master WHERE name = ? COLLATE NOCASE"
+        for (kind,) in self.read(sql, (table,)):
+            raise Refused(
+                f"a temporary {kind} '{table}' hides the table of that name; drop it first"
+            )
+
     @contextmanager
-    def _refusing_broken(self, what: str) -> Iterator[None]:
-        """Raise Refused when the block leaves a view or trigger that SQLite can't compile."""
-        with self.ledger.trusting():
-            before = compiling.broken(self.read)
+    def _refusing_unknown(self, waiting: Waiting) -> Iterator[None]:
+        """Raise Refused where a rebuild needs what only the application registers."""
+        name = waiting.stored.name
+        what = f"table '{name}' can't be rebuilt here: this process does not know"
+        remedy = "register it in the project (Project.register)"
+        indexes = (o.sql for o in inspect.dependents(self.read, name) if o.kind == "index")
+        needed = mentioned(waiting.definition.sql).union(*map(mentioned, indexes))
+        # A clone has stand-ins, where the database itself will have nothing.
+        stand_ins: unknown.StandIns | None = getattr(self.database, "stand_ins", None)
+        for thing in stand_ins.in_use() if stand_ins else ():
+            if fold(thing.partition(" ")[2]) in needed:
+                raise Refused(f"{what} {thing}; {remedy}")
+        try:
+            yield
+        except (OperationalError, sqlite3.OperationalError) as exc:
+            if found := unknown.named_in(str(exc)):
+                raise Refused(f"{what} {found}; {remedy}") from exc
+            raise
+
+    @contextmanager
+    def _refusing_broken(self, what: str, *tables: str | None) -> Iterator[None]:
+        """Raise Refused when the block leaves something that SQLite can't use any more."""
+        names = [table for table in tables if table is not None]
+        before = self._ailments(names)
         try:
             yield
         except (OperationalError, sqlite3.OperationalError) as exc:
             if str(exc).startswith("error in "):  # SQLite's own words for the same
                 raise Refused(f"{what}: {exc}; drop or change that first") from exc
             raise
-        with self.ledger.trusting():
-            after = compiling.broken(self.read)
-        if new := [f"{o} ({why})" for o, why in after.items() if o not in before]:
+        after = self._ailments(names)
+        if new := [f"{_named(t)} ({why})" for t, why in after.items() if before.get(t) != why]:
             raise Refused(f"{what}: {', '.join(new)} needs it; drop or change that first")
+
+    def _ailments(self, tables: Sequence[str]) -> Ailments:
+        """As long as the schema is the same, the same."""
+        with self.ledger.trusting():
+            ((version,),) = self.read("PRAGMA schema_version")
+            key = version, frozenset(map(fold, tables))
+            if self._known_ailments[0] != key:
+                self._known_ailments = key, ailments(self.read, tables)
+        return self._known_ailments[1]
 
 
 WAITING = (
@@ -335,6 +506,9 @@ WAITING = (
     DropConstraint,
     DropForeignKey,
 )
+
+# Changes that leave every view, trigger and key as it is.
+HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Statement)
 
 _EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
     AddColumn: lambda table, change: edits.with_column(table, change.definition),
@@ -354,6 +528,32 @@ _EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
         table, _foreign_key(table, change.column)
     ),
 }
+
+
+def _fires_on(trigger: SchemaObject, column: str) -> bool:
+    event, names = trigger_event(trigger)
+    return event == "UPDATE" and (not names or fold(column) in map(fold, names))
+
+
+def _what(change: Change) -> str:
+    table = getattr(change, "table", "")
+    if isinstance(change, DropTable):
+        return f"table '{table}' can't be dropped"
+    if isinstance(change, RenameTable):
+        return f"table '{table}' can't be renamed"
+    if isinstance(change, DropColumn):
+        return f"column {table}.{change.column} can't be dropped"
+    if isinstance(change, RenameColumn):
+        return f"column {table}.{change.column} can't be renamed"
+    if isinstance(change, DropIndex):
+        return f"index '{change.name}' can't be dropped"
+    return f"table '{table}' can't be altered"
+
+
+def _named(target: Target) -> str:
+    if target.kind is Kind.FOREIGN_KEY:
+        return f"the foreign key of table '{target.table}'"
+    return f"{target.kind.value} '{target.name or target.table}'"
 
 
 def _body(index: SchemaObject) -> str:

@@ -20,11 +20,13 @@ def declared_schema(models: Sequence[Any], register: Callable[[Any], None]) -> S
         scratch.create_tables(models)
         schema = dict(describe.schema(scratch.connection().execute))
     for model in models:
+        table = schema[fold(model._meta.table_name)]
+        storages = {fold(column.name): column.storage for column in table.columns}
         defaults = {
-            fold(field.column_name): describe.meaning(literal(field.db_value(field.default)))
+            name: describe.meaning(literal(field.db_value(field.default)), storages.get(name, ""))
             for field in model._meta.sorted_fields
             if field.default is not None and not callable(field.default)
+            if (name := fold(field.column_name))
         }
-        name = fold(model._meta.table_name)
-        schema[name] = schema[name]._replace(python_defaults=defaults)
+        schema[fold(table.name)] = table._replace(python_defaults=defaults)
     return schema

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing
 from functools import lru_cache
-from typing import Any
 
 from guarded import history
 from guarded.backends.interface import Execute
-from guarded.backends.sqlite import inspect
+from guarded.backends.sqlite import inspect, unknown
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.text import (
     Constraint,
@@ -34,7 +32,10 @@ def schema(execute: Execute) -> Schema:
     return {
         fold(o.name): table(execute, o, kinds.get(o.name, "table"))
         for o in inspect.objects(execute, "table")
-        if kinds.get(o.name) != "shadow" and o.name != history.TABLE
+        if kinds.get(o.name) != "shadow"
+        and o.name != history.TABLE
+        # Litestream's own, https://litestream.io/how-it-works/.
+        and not o.name.startswith("_litestream_")
     }
 
 
@@ -50,15 +51,15 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
     try:
         plain = inspect.columns(execute, stored.name)
     except sqlite3.OperationalError as exc:
-        if "no such module" not in str(exc):
+        if (thing := unknown.named_in(str(exc))) is None:
             raise
-        return Table(stored.name, sql, (), kind="virtual")
+        return Table(stored.name, sql, (), kind="unreadable", unreadable=thing)
+    if [c.name for c in plain] == [inspect.UNREADABLE]:
+        return Table(stored.name, sql, (), kind="unreadable", unreadable="module of this table")
     if text is None:
         return Table(stored.name, sql, plain, kind=kind)
     own_indexes = indexes(execute, stored.name)
-    # Only a key that is the rowid itself has no index of its own; ``INT`` or ``DESC`` has one,
-    # https://www.sqlite.org/lang_createtable.html#rowid.
-    has_key = any(c.primary_key for c in plain)
+    alias = rowid_alias(execute, stored.name)
     return Table(
         stored.name,
         sql,
@@ -75,10 +76,21 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
             )
             if is_on
         ),
-        has_key and all(index.origin != "pk" for index in own_indexes),
+        alias is not None,
         kind,
-        tuple(text.names_of_constraints()),
+        {name: spelling(c.definition) for name, c in text.names_of_constraints().items()},
     )
+
+
+def rowid_alias(execute: Execute, table: str) -> str | None:
+    """The column that is the rowid, and so is numbered by SQLite.
+
+    A key of one INTEGER column is; ``INT`` or ``DESC`` is not, and has an index of its own,
+    https://www.sqlite.org/lang_createtable.html#rowid.
+    """
+    key = inspect.primary_key(execute, table)
+    indexes = execute(f"PRAGMA index_list({quote(table)})")
+    return key[0] if len(key) == 1 and all(row[3] != "pk" for row in indexes) else None
 
 
 def affinity(type_: str) -> str:
@@ -98,34 +110,51 @@ def affinity(type_: str) -> str:
 def _complete(text: CreateTable, column: Column) -> Column:
     definition = next((c for c in text.columns if fold(c.name) == fold(column.name)), None)
     storage = column.type.upper() if text.strict else affinity(column.type)
-    column = column._replace(storage=storage, meaning=meaning(column.default))
+    column = column._replace(storage=storage, meaning=meaning(column.default, storage))
     if definition is None:
         return column
     collate, generated = definition.constraint("COLLATE"), definition.constraint("GENERATED")
     return column._replace(
         collation=fold(collate.tokens[-1].name or "") if collate else "binary",
-        expression=spelling(inside(generated.tokens)) if generated else "",
+        expression=spelling(inside(generated.tokens), text.names) if generated else "",
     )
 
 
 @lru_cache(maxsize=1024)
-def meaning(default: str | None) -> str | None:
-    """A default in one spelling, by which it is compared."""
-    if default is None or default.upper() == "NULL":
+def meaning(default: str | None, storage: str = "BLOB") -> str | None:
+    """A default in one spelling, by which it is compared: for a constant, the value as stored.
+
+    Words that are no keyword, and names in double quotes, are strings here,
+    https://www.sqlite.org/quirks.html#double_quoted_string_literals_are_accepted.
+    """
+    if default is None:
         return None
     parts: Sequence[Token] = tokens(default)
     while parts and parts[0].text == "(" and len(inner := inside(parts)) == len(parts) - 2:
         parts = inner
-    text = spelling(parts)
-    return {"true": "1", "false": "0"}.get(text, text)
+    if any(part.text == "(" for part in parts) or len(parts) > 2:
+        return spelling(parts, frozenset())
+    if parts[-1].keyword.startswith("CURRENT_"):
+        return parts[-1].keyword
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as scratch:
+        try:
+            sql = " ".join(part.text for part in parts)
+            scratch.execute(f"CREATE TABLE t (c {storage} DEFAULT {sql})")
+            scratch.execute("INSERT INTO t DEFAULT VALUES")
+            (value,) = scratch.execute("SELECT quote(c) FROM t").fetchone()
+        except sqlite3.OperationalError:
+            return spelling(parts, frozenset())
+    return None if value == "NULL" else str(value)
 
 
 def _check(text: CreateTable, constraint: Constraint) -> Check:
     parts = inside(constraint.tokens)
-    return Check(text.sql[parts[0].start : parts[-1].end], constraint.name, spelling(parts))
+    return Check(
+        text.sql[parts[0].start : parts[-1].end], constraint.name, spelling(parts, text.names)
+    )
 
 
-def _index_text(sql: str) -> tuple[list[str], str]:
+def _index_text(sql: str, columns: frozenset[str]) -> tuple[list[str], str]:
     """The indexed expressions and the condition of a CREATE INDEX, in one spelling."""
     parts: list[list[Token]] = [[]]
     depth, words = 0, tokens(sql)
@@ -133,24 +162,25 @@ def _index_text(sql: str) -> tuple[list[str], str]:
         depth += (word.text == "(") - (word.text == ")")
         if depth == 0 and parts[0]:
             rest = words[position + 1 :]
-            return [spelling(part) for part in parts], spelling(rest[1:])
+            return [spelling(part, columns) for part in parts], spelling(rest[1:], columns)
         if depth == 1 and word.text == ",":
             parts.append([])
         elif depth > 1 or (depth == 1 and word.text != "("):
             parts[-1].append(word)
-    return [spelling(part) for part in parts], ""
+    return [spelling(part, columns) for part in parts], ""
 
 
 def indexes(execute: Execute, table: str) -> tuple[Index, ...]:
     """By name, with what is compared; those of constraints among them."""
     dependents = inspect.dependents(execute, table)
     texts = {o.name: o.sql for o in dependents if o.kind == "index"}
+    names_here = frozenset(fold(c.name) for c in inspect.columns(execute, table))
     found = []
     for _, name, unique, origin, partial in list(execute(f"PRAGMA index_list({quote(table)})")):
         rows = [row for row in execute(f"PRAGMA index_xinfo({quote(name)})") if row[5]]
         names = tuple(row[2] for row in rows)
         sql = texts.get(name)
-        expressions, where = _index_text(sql) if sql else ([], "")
+        expressions, where = _index_text(sql, names_here) if sql else ([], "")
         parts = []
         for position, (_, _, column, descending, collation, _) in enumerate(rows):
             part = fold(column) if column is not None else expressions[position]
@@ -164,45 +194,6 @@ def indexes(execute: Execute, table: str) -> tuple[Index, ...]:
 
 # Empty tables in memory, to try a change on before it is made.
 
-RANKS = {"table": 0, "view": 1, "index": 2, "trigger": 3}
-UNKNOWN_FUNCTION = re.compile(r"(?:no such|unknown) function: (\S+?)(?:\(\))?$")
-UNKNOWN_COLLATION = re.compile(r"no such collation sequence: (.+)$")
-
-
-def clone_schema(read: Execute, clone: sqlite3.Connection) -> None:
-    """Make every table, index, view and trigger anew, empty, in the clone.
-
-    Left out is what can't exist without its extension, and so can't be changed here either.
-    """
-    kinds = inspect.kinds_of_tables(read)
-    for item in sorted(inspect.objects(read), key=lambda o: RANKS[o.kind]):
-        parts = {kinds.get(item.name), kinds.get(item.table)}
-        if item.sql is not None and "shadow" not in parts:
-            with suppress(sqlite3.OperationalError):
-                create(clone, item.sql)
-
-
-def create(clone: Any, sql: str) -> None:
-    """Run a CREATE statement, with stand-ins for what this process does not know."""
-    known: set[str] = set()
-    while True:
-        try:
-            clone.execute(sql)
-            return
-        except sqlite3.OperationalError as exc:
-            name = _stand_in(clone, str(exc))
-            if name is None or name in known:
-                raise
-            known.add(name)
-
-
-def _stand_in(clone: Any, message: str) -> str | None:
-    if found := UNKNOWN_FUNCTION.search(message):
-        clone.create_function(found[1], -1, lambda *values: None, deterministic=True)
-    elif found := UNKNOWN_COLLATION.search(message):
-        clone.create_collation(found[1], lambda one, two: (one > two) - (one < two))
-    return found[1] if found else None
-
 
 def table_of_text(read: Execute, name: str, sql: str) -> Table:
     """The table that a CREATE TABLE would make, with the indexes that it has beside the text.
@@ -211,7 +202,7 @@ def table_of_text(read: Execute, name: str, sql: str) -> Table:
     """
     clone = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        create(clone, sql)
+        unknown.StandIns(clone).execute(sql)
         made = table(clone.execute, SchemaObject("table", name, name, sql))
     finally:
         clone.close()
@@ -230,8 +221,9 @@ def index_of_text(read: Execute, table: SchemaObject, sql: str) -> Index | None:
     """The index that a CREATE INDEX would make; None where SQLite refuses it."""
     clone = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        create(clone, table.sql or "")
-        create(clone, sql)
+        stand_ins = unknown.StandIns(clone)
+        stand_ins.execute(table.sql or "")
+        stand_ins.execute(sql)
         made = indexes(clone.execute, table.name)
     except sqlite3.OperationalError:
         return None

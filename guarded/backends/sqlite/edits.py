@@ -46,8 +46,17 @@ def without_default(table: CreateTable, name: str) -> CreateTable:
 
 
 def with_column(table: CreateTable, definition: str) -> CreateTable:
-    end = table.columns[-1].end
-    return _replace(table, (end, end, f", {definition}"))
+    return _appended(table, table.columns[-1].end, definition)
+
+
+def has_comment_before(table: CreateTable, column: ColumnDefinition) -> bool:
+    """Whether a comment stands between the last column and the one before it.
+
+    SQLite's own DROP COLUMN takes a comma in it for the one between the two, or loses it.
+    """
+    before = max((t for t in table.tokens if t.end <= column.start), key=lambda t: t.end)
+    gap = table.sql[before.end : column.start]
+    return column == table.columns[-1] and before.text == "," and bool(gap.strip())
 
 
 def without_column(table: CreateTable, name: str) -> CreateTable:
@@ -59,8 +68,7 @@ def without_column(table: CreateTable, name: str) -> CreateTable:
 
 
 def with_constraint(table: CreateTable, definition: str) -> CreateTable:
-    end = (table.constraints or table.columns)[-1].end
-    return _replace(table, (end, end, f", {definition}"))
+    return _appended(table, (table.constraints or table.columns)[-1].end, definition)
 
 
 def without_constraint(table: CreateTable, constraint: Constraint) -> CreateTable:
@@ -81,13 +89,26 @@ def _trimmed(table: CreateTable, constraint: Constraint) -> Span:
     return before if between.isspace() else constraint.start, constraint.end, ""
 
 
+def _appended(table: CreateTable, end: int, definition: str) -> CreateTable:
+    """With one more part after the one that ends here, and after the comments that belong to it."""
+    after = min(t.start for t in table.tokens if t.start >= end)
+    place = end if table.sql[end:after].isspace() else after
+    return _replace(table, (place, place, f", {definition}"))
+
+
 def _cut(table: CreateTable, start: int, end: int) -> list[Span]:
-    """The span and the comma that it leaves over, if there is one."""
+    """The span and the comma that it leaves over, if there is one.
+
+    Between two table constraints there may be none, and then the one before stays.
+    """
     before = max((t for t in table.tokens if t.end <= start), key=lambda t: t.end)
     after = min((t for t in table.tokens if t.start >= end), key=lambda t: t.start)
-    comma = before if before.text == "," else after
-    commas = [(comma.start, comma.end, "")] if comma.text == "," else []
-    return [(start, end, ""), *commas]
+    comma = None
+    if before.text == "," and after.text in (",", ")"):
+        comma = before
+    elif before.text == "(" and after.text == ",":
+        comma = after
+    return [(start, end, ""), *([(comma.start, comma.end, "")] if comma else [])]
 
 
 def _replace(table: CreateTable, *spans: Span) -> CreateTable:

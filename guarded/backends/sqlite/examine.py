@@ -5,33 +5,54 @@ Reads only, and looks at the files before SQLite opens them.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from guarded.backends.interface import Patience
-from guarded.backends.sqlite import backup, inspect, leftovers, processes
+from guarded.backends.sqlite import backup, inspect, integrity, leftovers, processes, unknown
 from guarded.backends.sqlite.connect import SqliteFile, companions
 from guarded.backends.sqlite.files import look_around
+from guarded.backends.sqlite.health import ailments
+from guarded.backends.sqlite.text import quote
 from guarded.findings import Finding, Severity
 from guarded.project import Project
 from guarded.status import tables_of
+from guarded.steps import Kind
 
 
 def examine(file: SqliteFile, project: Project, patience: Patience) -> Iterator[Finding]:
     path = file.path
-    yield from look_around(path)
-    yield from _users(path)
-    yield from _backups(path, project)
+    yield from _survived("files", lambda: look_around(path))
+    yield from _survived("in use", lambda: _users(path))
+    yield from _survived("backups", lambda: _backups(path, project))
     with file.reading(patience) as inspector:
         if inspector is None:
             return
-        try:
-            yield from _content(inspector, project)
-            yield from leftovers.findings(inspector.execute, tables_of(project))
-            yield from _empty_keys(inspector, project)
-        except sqlite3.DatabaseError as exc:
-            yield _damaged(str(exc), project)
+        for subject, look in (
+            ("journal mode", _journal_mode),
+            ("integrity", _integrity),
+            ("foreign keys", _foreign_keys),
+            ("leftover", _leftovers),
+            ("keys", _empty_keys),
+            ("ids", _id_marks),
+            ("views and triggers", _broken),
+            ("schema", _texts),
+        ):
+            yield from _survived(subject, functools.partial(look, inspector, project))
+
+
+def _survived(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """One examination; that it failed is a finding, too."""
+    try:
+        yield from look()
+    except Exception as exc:  # a patient in any state
+        thing = unknown.named_in(str(exc))
+        severity = Severity.NOTE if thing else Severity.PROBLEM
+        why = f"{thing} is not known here" if thing else f"{type(exc).__name__}: {exc}"
+        remedy = "" if thing else "see the other findings; a damaged file needs a backup"
+        yield Finding(severity, subject, f"could not be examined: {why}", remedy)
 
 
 def _users(path: Path) -> Iterator[Finding]:
@@ -53,30 +74,79 @@ def _backups(path: Path, project: Project) -> Iterator[Finding]:
         yield Finding(Severity.NOTE, "backups", "there is none", f"{project.command} backup")
 
 
-def _content(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
-    execute = inspector.execute
-    ((mode,),) = execute("PRAGMA journal_mode")
+def _journal_mode(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+    ((mode,),) = inspector.execute("PRAGMA journal_mode")
     yield Finding(Severity.FINE, "journal mode", mode)
-    faults = [str(row[0]) for row in execute("PRAGMA integrity_check(3)")]
-    if faults == ["ok"]:
-        yield Finding(Severity.FINE, "integrity", "ok")
-    else:
-        yield _damaged("; ".join(faults), project)
-    dangling: dict[tuple[str, str], int] = {}
-    for child, _, parent, _ in execute("PRAGMA foreign_key_check"):
-        dangling[child, parent] = dangling.get((child, parent), 0) + 1
-    for (child, parent), rows in dangling.items():
+
+
+def _integrity(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+    found = integrity.check(inspector.execute, deep=True)
+    yield from integrity.findings(found, f"{project.command} restore BACKUP")
+
+
+def _foreign_keys(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+    execute = inspector.execute
+    for child in inspect.kinds_of_tables(execute):
+        if not (keys := inspect.foreign_keys(execute, child)):
+            continue
+        try:
+            rows = list(execute(f"PRAGMA foreign_key_check({quote(child)})"))
+        except sqlite3.OperationalError as exc:
+            if "mismatch" not in str(exc):
+                raise
+            yield Finding(
+                Severity.WARNING,
+                "foreign keys",
+                f"table '{child}': {'; '.join(map(str, keys))}: the columns referred to are not "
+                "unique, so every write fails while foreign keys are on",
+                "make them unique with an index, or drop the foreign key",
+            )
+            continue
+        for parent in sorted({str(row[2]) for row in rows}):
+            count = sum(row[2] == parent for row in rows)
+            yield Finding(
+                Severity.WARNING,
+                "foreign keys",
+                f"{count} rows of '{child}' refer to no row of '{parent}'",
+                f"PRAGMA foreign_key_check('{child}') lists them: correct or delete them",
+            )
+
+
+def _leftovers(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+    return leftovers.findings(inspector.execute, tables_of(project))
+
+
+def _id_marks(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+    if not inspector.has_table("sqlite_sequence"):
+        return
+    rows = inspector.execute("SELECT name FROM sqlite_sequence WHERE typeof(seq) <> 'integer'")
+    for (table,) in list(rows):
         yield Finding(
             Severity.WARNING,
-            "foreign keys",
-            f"{rows} rows of '{child}' refer to no row of '{parent}'",
-            f"PRAGMA foreign_key_check('{child}') lists them: correct or delete them",
+            "ids",
+            f"sqlite_sequence has no number for table '{table}': ids may be given out twice",
+            f"UPDATE sqlite_sequence SET seq = (SELECT max(rowid) FROM {quote(table)}) "
+            f"WHERE name = '{table}'",
         )
 
 
-def _damaged(why: str, project: Project) -> Finding:
-    remedy = f"{project.command} restore BACKUP"
-    return Finding(Severity.PROBLEM, "integrity", f"the file is damaged: {why}", remedy)
+def _broken(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+    for target, why in ailments(inspector.execute).items():
+        if target.kind is not Kind.FOREIGN_KEY:
+            remedy = "drop it, or make it anew"
+            sentence = f"{target.described} can't be used: {why}"
+            yield Finding(Severity.WARNING, "views and triggers", sentence, remedy, target)
+
+
+def _texts(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+    for item in inspect.objects(inspector.execute):
+        if any(0xDC80 <= ord(character) <= 0xDCFF for character in item.sql or ""):
+            yield Finding(
+                Severity.WARNING,
+                "schema",
+                f"the text of {item} has bytes that are no UTF-8",
+                "a verb that has to write that text anew will refuse; nothing else does",
+            )
 
 
 def _empty_keys(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 
 # Rows of sqlite_master that SQLite makes and keeps by itself.
+UNREADABLE = "guarded_can_not_read_this"  # the one column of a table whose module is not known here
 INTERNAL = "name LIKE 'sqlite\\_%' ESCAPE '\\'"
 KINDS = {0: "", 2: "VIRTUAL", 3: "STORED"}  # of generated columns, in PRAGMA table_xinfo
 

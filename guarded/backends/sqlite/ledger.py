@@ -7,6 +7,7 @@ statement that writes a table, so that an untouched table costs nothing however 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from guarded.backends.interface import (
     RowCount,
     Written,
 )
-from guarded.backends.sqlite import inspect
+from guarded.backends.sqlite import health, inspect
 from guarded.backends.sqlite.text import fold, quote
 from guarded.changes import AddConstraint, Change, DropTable, Fill, SetType
 from guarded.errors import InMemoryTable, MigrationError, Refused
@@ -50,6 +51,8 @@ DROPS = {
     sqlite3.SQLITE_DROP_VIEW: Kind.VIEW,
     sqlite3.SQLITE_DROP_VTABLE: Kind.TABLE,
 }
+
+VACUUM = re.compile(r"\s*VACUUM\b", re.IGNORECASE)
 
 Key = tuple[Kind, str]  # of an object, by its folded name
 
@@ -87,6 +90,8 @@ class SqliteLedger:
         self._marks = _marks(self._execute)
         self._shadows = _shadows(self._execute)
         self._dangling: dict[str, set[tuple[Any, ...]]] = {}
+        # Of before the first statement of a migration's own that changes the schema.
+        self._ailments: health.Ailments | None = None
         self._culprits: dict[Key, str] = {}
         self._all_meant: set[Key] = set()
         self._begin("")
@@ -129,6 +134,11 @@ class SqliteLedger:
     def before(self, sql: str, params: Sequence[Any], *, meant: bool = False) -> Effects:
         if not self._authorizer.armed or (sql in self._known and not meant):
             return Effects()
+        if VACUUM.match(sql):
+            raise Refused(
+                f"'{self._migration}' may not VACUUM, which can't run inside of a transaction; do "
+                "it by hand, while nobody uses the database"
+            )
         if not self._connection.in_transaction:
             raise Refused(
                 f"the transaction ended before '{self._migration}' did, as it does on a full disk; "
@@ -136,6 +146,9 @@ class SqliteLedger:
             )
         self._written |= self._authorizer.seen().writes
         touched = self._authorizer.compile(sql, params)
+        if touched.objects and self._ailments is None:
+            with self.trusting():
+                self._ailments = health.ailments(self._execute)
         if touched.objects:  # another trigger may fire from now on
             self._known.clear()
         self._known.add(sql)
@@ -253,7 +266,14 @@ class SqliteLedger:
         ]
 
     def left(self) -> Left:
-        return Left(self._changed(), self._fallen(), self._newly_dangling())
+        return Left(self._changed(), self._fallen(), self._newly_dangling(), self._newly_broken())
+
+    def _newly_broken(self) -> list[tuple[Target, str]]:
+        before = self._ailments
+        if before is None:
+            return []
+        after = health.ailments(self._execute)
+        return [(target, why) for target, why in after.items() if before.get(target) != why]
 
     def _changed(self) -> list[ChangedObject]:
         now = {_key(o.target): o for o in inspect.objects(self._execute)}
@@ -286,6 +306,29 @@ class SqliteLedger:
                 culprit = self._culprits.get((Kind.FOREIGN_KEY, child))
                 found.append(Dangling(child, parent, rows, culprit))
         return found
+
+
+# Pragmas that have no effect inside of a transaction, or that would reach around the guards.
+PRAGMAS = {
+    "foreign_keys": "is ignored inside of a transaction; a run has foreign keys off, and checks "
+    "them itself before it commits",
+    "journal_mode": "can't change inside of a transaction; set it once by hand, while nobody uses "
+    "the database",
+    "page_size": "takes effect by VACUUM only, which can't run inside of a transaction; do both by "
+    "hand, while nobody uses the database",
+    "auto_vacuum": "takes effect by VACUUM only, which can't run inside of a transaction; do both "
+    "by hand, while nobody uses the database",
+    "encoding": "can't change once there is a table",
+    "synchronous": "can't change inside of a transaction",
+    "temp_store": "would drop temporary tables; leave it out",
+    "writable_schema": "lets statements reach around every guard; use a verb",
+    "legacy_alter_table": "would leave names behind in views and triggers; use a verb",
+    "ignore_check_constraints": "would let rows in that the schema forbids; leave it out",
+    "defer_foreign_keys": "has no effect: a run has foreign keys off and checks them before it "
+    "commits",
+    "locking_mode": "is of one connection; leave it out",
+    "schema_version": "is SQLite's own; leave it out",
+}
 
 
 class _Authorizer:
@@ -379,6 +422,11 @@ class _Authorizer:
                 "rest, and is in no backup"
             )
             return sqlite3.SQLITE_DENY
+        if action == sqlite3.SQLITE_PRAGMA and two is not None and fold(one or "") in PRAGMAS:
+            self._refusal = Refused(
+                f"'{self._migration}' sets PRAGMA {one}, which {PRAGMAS[fold(one or '')]}"
+            )
+            return sqlite3.SQLITE_DENY
         table = None
         if action in WRITES and one is not None and not one.startswith("sqlite_"):
             column = two if action == sqlite3.SQLITE_UPDATE else None
@@ -453,4 +501,5 @@ def _shadows(execute: Execute) -> dict[str, str]:
 def _marks(execute: Execute) -> dict[str, int]:
     if not inspect.has_table(execute, "sqlite_sequence"):
         return {}
-    return dict(execute("SELECT name, seq FROM sqlite_sequence"))
+    marks = execute("SELECT name, seq FROM sqlite_sequence WHERE typeof(seq) = 'integer'")
+    return {str(name): int(mark) for name, mark in marks}

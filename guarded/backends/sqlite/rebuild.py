@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from guarded.backends.interface import Execute
-from guarded.backends.sqlite import inspect
+from guarded.backends.sqlite import describe, inspect
 from guarded.backends.sqlite.text import CreateTable, fold, quote
 from guarded.errors import Refused
 from guarded.schema import Column
+
+ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
 
 def rebuild(
@@ -35,8 +37,8 @@ def rebuild(
     dependents = inspect.dependents(read, table)
     old_columns = inspect.columns(read, table)
     mark = _mark(read, table)
-    aside = _free_name(read, table)
-    rows = inspect.Inspector(read).count(table)
+    aside = free_name(read, table)
+    alias = describe.rowid_alias(read, table)
 
     write("PRAGMA legacy_alter_table = ON")
     try:
@@ -44,9 +46,14 @@ def rebuild(
     finally:
         write("PRAGMA legacy_alter_table = OFF")
     write(new.sql)
+    new_alias = describe.rowid_alias(read, table)
+    if new_alias is not None and alias is None:
+        _refuse_null_ids(read, table, aside, new_alias)
     write(_copy(read, table, aside, old_columns, new, values))
-    if (copied := inspect.Inspector(read).count(table)) != rows:
-        raise Refused(f"'{table}' would keep {copied} of its {rows} rows")
+    # Not by an index, for one may lack entries.
+    old, kept = (_count(read, name) for name in (aside, table))
+    if kept != old:
+        raise Refused(f"'{table}' would keep {kept} of its {old} rows")
     write(f"DROP TABLE {quote(aside)}")
     if mark is not None and new.autoincrement:
         write("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
@@ -73,24 +80,22 @@ def _copy(
     ]
     into = [quote(name) for name in targets]
     out = [expressions[fold(name)] for name in targets]
-    if rowid := _rowid(new, old_columns):
-        into.insert(0, rowid)
-        out.insert(0, rowid)
+    if not new.without_rowid and describe.rowid_alias(read, table) is None:
+        into.insert(0, _rowid_name(table, new.names))
+        out.insert(0, _rowid_name(table, frozenset(fold(c.name) for c in old_columns)))
     return (
         f"INSERT INTO {quote(table)} ({', '.join(into)}) "
         f"SELECT {', '.join(out)} FROM {quote(aside)}"
     )
 
 
-def _rowid(new: CreateTable, old_columns: tuple[Column, ...]) -> str | None:
-    """A name that reaches the rowid of both tables, where there is one that no column took."""
-    taken = {
-        fold(name) for name in (*(c.name for c in old_columns), *(c.name for c in new.columns))
-    }
-    free = [name for name in ("rowid", "_rowid_", "oid") if name not in taken]
-    key = [c for c in old_columns if c.primary_key]
-    is_alias = len(key) == 1 and key[0].type.upper() == "INTEGER"
-    return free[0] if free and not new.without_rowid and not is_alias else None
+def _rowid_name(table: str, columns: frozenset[str]) -> str:
+    """A name that reaches the rowid.  Raises Refused where columns took them all."""
+    for name in ROWID_NAMES:
+        if name not in columns:
+            return name
+    taken = ", ".join(ROWID_NAMES)
+    raise Refused(f"'{table}' can't be rebuilt with its rowids: its columns are named {taken}")
 
 
 def _mark(read: Execute, table: str) -> int | None:
@@ -98,13 +103,27 @@ def _mark(read: Execute, table: str) -> int | None:
     if not inspect.has_table(read, "sqlite_sequence"):
         return None
     rows = read("SELECT seq FROM sqlite_sequence WHERE name = ? COLLATE NOCASE", (table,))
-    return next((int(row[0]) for row in rows), None)
+    return next((int(row[0]) for row in rows if row[0] is not None), None)
 
 
-def _free_name(read: Execute, table: str) -> str:
+def free_name(read: Execute, table: str) -> str:
     """A name that nothing has: a leftover of that name may hold the only copy of some rows."""
-    name, number = f"{table}__old", 1
+    # SQLite keeps names that begin with sqlite_ for itself.
+    stem = f"_{table}__old" if fold(table).startswith("sqlite") else f"{table}__old"
+    name, number = stem, 1
     while inspect.find(read, name) is not None:
         number += 1
-        name = f"{table}__old{number}"
+        name = f"{stem}{number}"
     return name
+
+
+def _refuse_null_ids(read: Execute, table: str, aside: str, key: str) -> None:
+    """Raise Refused for rows that SQLite would give a new id."""
+    rows = _count(read, aside, f" WHERE {quote(key)} IS NULL")
+    if rows:
+        have = "1 row has" if rows == 1 else f"{rows} rows have"
+        raise Refused(f"'{table}': {have} no {key}, and would get one; give them one first")
+
+
+def _count(read: Execute, table: str, where: str = "") -> int:
+    return int(next(iter(read(f"SELECT count(*) FROM {quote(table)} NOT INDEXED{where}")))[0])

@@ -41,11 +41,15 @@ def literal(value: object) -> str:
         return "NULL"
     if isinstance(value, float) and abs(value) == float("inf"):
         return "9e999" if value > 0 else "-9e999"  # SQL has no word for it
-    if isinstance(value, (bool, int, float)):
-        return str(int(value) if isinstance(value, bool) else value)
+    if isinstance(value, int):  # also True, and a member of an IntEnum
+        return int.__repr__(int(value))
+    if isinstance(value, float):
+        return float.__repr__(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"X'{bytes(value).hex()}'"
-    return "'" + str(value).replace("'", "''") + "'"
+    # A member of a str Enum is the string to the driver, and its name to str().
+    text = str.__str__(value) if isinstance(value, str) else str(value)
+    return "'" + text.replace("'", "''") + "'"
 
 
 PATTERN = r"""
@@ -118,12 +122,21 @@ def inside(parts: Sequence[Token]) -> list[Token]:
     return list(parts[opening + 1 :])
 
 
-def spelling(parts: Sequence[Token]) -> str:
-    """Tokens with one blank between them, names unquoted and in lower case, strings as they are."""
-    return " ".join(
-        fold(token.name or "") if token.kind in ("word", "quoted") else token.text
-        for token in parts
-    )
+def spelling(parts: Sequence[Token], columns: frozenset[str] | None = None) -> str:
+    """Tokens with one blank between them, names unquoted and in lower case, strings as they are.
+
+    ``columns``: the folded names that double quotes may mean; any other is a string to SQLite.
+    None: whatever is quoted is a name.
+    """
+
+    def spell(token: Token) -> str:
+        if token.kind not in ("word", "quoted"):
+            return token.text
+        name = fold(unquote(token.text))
+        is_string = token.text[0] == '"' and columns is not None and name not in columns
+        return "'" + unquote(token.text).replace("'", "''") + "'" if is_string else name
+
+    return " ".join(map(spell, parts))
 
 
 TABLE_CONSTRAINTS = frozenset({"CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"})
@@ -162,6 +175,11 @@ class Constraint(NamedTuple):
             if before.text == ")" and depth == 0:
                 break
         return tuple(names)
+
+    @property
+    def definition(self) -> tuple[Token, ...]:
+        """The tokens after CONSTRAINT and the name."""
+        return self.tokens[2:] if self.name is not None else self.tokens
 
     @property
     def names(self) -> frozenset[str]:
@@ -227,6 +245,11 @@ class CreateTable:
             for part in parts[first_constraint:]
             for constraint in _constraints(part, TABLE_CONSTRAINTS)
         )
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Its columns, folded."""
+        return frozenset(fold(column.name) for column in self.columns)
 
     def column(self, name: str) -> ColumnDefinition:
         for column in self.columns:
@@ -386,7 +409,7 @@ class SqliteNames:
             end = token.end
         return "".join(parts)
 
-    def meaning(self, default: str) -> str | None:
+    def meaning(self, default: str, storage: str) -> str | None:
         from guarded.backends.sqlite.describe import meaning
 
-        return meaning(default)
+        return meaning(default, storage)

@@ -87,6 +87,19 @@ def test_the_document_of_an_error_is_on_the_page(run):
     assert keys(run("fly")) == keys(json.loads(SECTIONS["An error"]))
 
 
+def test_the_document_of_rename_is_on_the_page(make_project, path, capsys):
+    from guarded.cli.commands import run as run_commands
+
+    text = migration("pass", "pass")
+    for name, arguments in (("old", ["up"]), ("new", ["rename", "old", "new"])):
+        project = make_project({name: text})
+        with pytest.raises(SystemExit):
+            run_commands(project, ["--database", str(path), "--json", *arguments])
+        (project.directory / f"{name}.py").unlink()
+        printed = json.loads(capsys.readouterr().out)
+    assert keys(printed) == keys(documented("rename"))
+
+
 @pytest.mark.parametrize("flags", [[], ["--from-models"]])
 def test_the_document_of_new_is_on_the_page(make_project, path, capsys, flags):
     from guarded.cli.commands import run as run_commands

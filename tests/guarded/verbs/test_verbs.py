@@ -165,8 +165,8 @@ TWICE = [
     ),
     pytest.param(
         "add_index('child', ('gone',))",
-        [("skip", "child_gone", "child has no column gone")],
-        [("skip", "child_gone", "child has no column gone")],
+        Refused("table 'child' has no column 'gone'"),
+        None,
         id="add_index on a column that is gone",
     ),
     pytest.param(

@@ -88,7 +88,7 @@ def test_the_newest_five_are_kept(path):
     taken = []
     for _ in range(7):
         with SqliteFile(path).connected(Patience()) as connection:
-            taken.append(backup.take(connection, path, quiet))
+            taken.append(backup.take(connection, path, quiet).path)
     not_its_own = [
         backup.folder_of(path) / name
         for name in (
@@ -141,7 +141,7 @@ def test_a_killed_backup_leaves_files_that_the_next_one_removes(path):
     going_on = folder / f"{path.name}.20200101T000001Z.partial"
     going_on.write_bytes(b"of another process")
     with SqliteFile(path).connected(Patience()) as connection:
-        taken = backup.take(connection, path, quiet)
+        taken = backup.take(connection, path, quiet).path
     assert set(folder.iterdir()) == {taken, going_on}
 
 
@@ -289,7 +289,7 @@ def test_restore_where_there_is_no_database_any_more(runner, path, connect):
 def test_restore_over_a_database_with_a_damaged_page(runner, path, connect):
     copy_legacy("after3", path)
     with SqliteFile(path).connected(Patience()) as connection:
-        taken = backup.take(connection, path, quiet)
+        taken = backup.take(connection, path, quiet).path
     good = content(connect())
     with path.open("r+b") as file:
         file.seek(8192)

@@ -119,7 +119,7 @@ def test_a_create_table_is_split_into_its_parts():
         pytest.param(
             lambda t: edits.without_constraint(t, t.constraint("UQ, 1")),
             '\n  , CONSTRAINT "uq, 1" UNIQUE (a, ab) CHECK',
-            "\n    CHECK",
+            "\n  ,  CHECK",
             id="drop a constraint that no comma follows",
         ),
     ],

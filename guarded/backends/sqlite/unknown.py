@@ -1,0 +1,88 @@
+"""Functions, collations and modules that only the application registers.
+
+SQLite's "no such …" then means that this process can't look, and never that the file is damaged.
+Stand-ins let it compile what names them; they give no value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+PATTERNS = {
+    "function": re.compile(r"(?:no such|unknown) function: ([^\s()]+)"),
+    "collation": re.compile(r"no such collation sequence: (\S+)"),
+    "module": re.compile(r"no such module: (\S+)"),
+}
+
+
+def named_in(message: str) -> str | None:
+    """The unknown thing that an error of SQLite names, as ``collation LOCALIZED``, or None."""
+    for kind, pattern in PATTERNS.items():
+        if found := pattern.search(message):
+            return f"{kind} {found[1]}"
+    return None
+
+
+class StandIns:
+    """Stand-ins on one connection, by the names that SQLite asked for."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._asked: dict[str, list[None]] = {}
+
+    def run(self, statement: Callable[[], Any]) -> None:
+        """Run it, again with a stand-in for each function and collation that turns out unknown."""
+        while True:
+            try:
+                statement()
+                return
+            except Exception as exc:  # the driver's errors, or Peewee's
+                if not self._add(named_in(str(exc)) or ""):
+                    raise
+
+    def execute(self, sql: str) -> None:
+        self.run(lambda: self._connection.execute(sql))
+
+    def remove(self) -> None:
+        for thing in self._asked:
+            kind, _, name = thing.partition(" ")
+            if kind == "function":
+                self._connection.create_function(name, -1, None)
+            else:
+                self._connection.create_collation(name, None)
+
+    def in_use(self) -> list[str]:
+        """Those in whose place the application has registered nothing since."""
+        found = []
+        for thing, asked in self._asked.items():
+            kind, _, name = thing.partition(" ")
+            quoted = '"' + name.replace('"', '""') + '"'
+            asks = f"{quoted}(1)" if kind == "function" else f"'a' < 'b' COLLATE {quoted}"
+            asked.clear()
+            with suppress(Exception):
+                self._connection.execute(f"SELECT {asks}").fetchall()
+            if asked:
+                found.append(thing)
+        return found
+
+    def _add(self, thing: str) -> bool:
+        """Register a stand-in; False when that can't help."""
+        kind, _, name = thing.partition(" ")
+        if thing in self._asked or kind not in ("function", "collation"):
+            return False
+        asked = self._asked[thing] = []
+
+        def stand_in(*values: Any) -> int:
+            asked.append(None)
+            if kind == "function":
+                raise RuntimeError(f"a stand-in for {thing} was asked for a value")
+            return 0
+
+        if kind == "function":
+            self._connection.create_function(name, -1, stand_in, deterministic=True)
+        else:
+            self._connection.create_collation(name, stand_in)
+        return True
