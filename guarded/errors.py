@@ -18,6 +18,7 @@ MigrationError
 ├── DatabaseFailed        SQLite failed: disk, permissions, damage
 ├── BackupFailed          the database could not be copied
 │   └── DamagedDatabase       because it is damaged
+├── KeptFailed            the values that a drop loses could not be kept
 ├── RestoreRefused        this file can't replace the database
 ├── Refused               the operation would lose something
 │   ├── OnlyCopy              an interrupted rebuild of another tool left the rows elsewhere
@@ -157,6 +158,14 @@ class DamagedDatabase(BackupFailed):
     def __init__(self, where: Path, why: str) -> None:
         self.where, self.why = where, f"the database is damaged: {' '.join(why.split())}"
         MigrationError.__init__(self, f"no copy at '{where}': {self.why}; restore a backup")
+
+
+class KeptFailed(MigrationError):
+    """The values that a drop loses could not be kept."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"dropped values can't be kept in '{path}': {why}; fix that")
 
 
 class RestoreRefused(MigrationError):

@@ -24,8 +24,10 @@ class Action(Enum):
     DROP = "drop"
     RENAME = "rename"
     ALTER = "alter"
+    EDIT = "edit"
     REBUILD = "rebuild"
     FILL = "fill"
+    REFILL = "refill"
     RUN = "run"
     SKIP = "skip"
 
@@ -112,12 +114,24 @@ class Step(NamedTuple):
 Found = tuple[str, str, str]  # a verb, and the table and name of what it was about
 
 
+class Kept(NamedTuple):
+    """A file with values that were dropped, see ``guarded.kept``; ``unkept`` says which others were
+    not kept, and why."""
+
+    path: str
+    sha256: str
+    rows: int
+    unkept: tuple[str, ...] = ()
+
+
 class Made(NamedTuple):
     """The result of an ``up`` in this database.  Its ``down`` may drop only ``targets``, which it
-    created, and keeps ``found``, which its verbs found done already."""
+    created, keeps ``found``, which its verbs found done already, and refills from ``kept``, the
+    values that it dropped."""
 
     targets: frozenset[Target] = frozenset()
     found: frozenset[Found] = frozenset()
+    kept: Kept | None = None
 
 
 class Outcome(NamedTuple):

@@ -37,6 +37,13 @@ EXCLUDED = {
     "index": "the old automatic runner, deprecated",
 }
 
+# Checksums of earlier texts of a migration that mean the same to a database that has it.
+REWORDED = {
+    "update_meetings_hybrid_storage": [
+        "a3bcdcaecd5c4c41eaea4807e7c9ee5ec351ac531bbdc6b0dadaaae7b6ddf306",
+    ],
+}
+
 
 def models() -> Models:
     from server.db.model import IN_MEMORY, PERSISTENT
@@ -56,6 +63,7 @@ PROJECT = Project(
     directory=HERE.parent,
     listed=MIGRATIONS,
     excluded=EXCLUDED,
+    reworded=REWORDED,
     models=models,
     migrator=migrator,
     location=settings.database_location,

@@ -15,6 +15,7 @@ from guarded.findings import Severity
 from guarded.plan import State
 from guarded.run import Runner
 from guarded.schema import Schema
+from guarded.steps import Action
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests.conftest import (
     LEGACY,
@@ -260,7 +261,68 @@ def test_down_through_all_leaves_nothing_of_a_fresh_database(runner, connect):
     assert row_counts(connect()) == {"schema_history": 8}
 
 
-def test_down_brings_the_participants_back(path, runner, connect):
+WITH_PARTICIPANTS = ["after2", "after3", "extra_tables", "synced3"]
+PARTICIPANTS = (
+    "SELECT p.* FROM meeting_participants AS p JOIN meetings USING (meeting_id) "
+    "WHERE meeting_id NOT LIKE 'mtg_new%' ORDER BY participant_id"
+)
+MEETINGS = (
+    "SELECT meeting_id, status, max_participants, source_channel_id, source_user_id FROM meetings "
+    "WHERE meeting_id NOT LIKE 'mtg_new%' ORDER BY meeting_id"
+)
+
+
+@pytest.mark.parametrize("name", WITH_PARTICIPANTS)
+def test_down_brings_back_what_up_dropped(name, path, runner, connect):
+    copy_legacy(name, path)
+    connection = connect()
+    connection.execute("UPDATE meetings SET max_participants = 7 WHERE rowid % 3 = 0")
+    before = [connection.execute(sql).fetchall() for sql in (PARTICIPANTS, MEETINGS)]
+    assert {row[1] for row in before[1]} > {"scheduled"}  # there is something to bring back
+    runner.up()
+    for number in range(100):
+        values = f"'mtg_new{number}', 'New', 'me', '2026-01-01 10:00:00', '2026-01-01 11:00:00'"
+        connection.execute(
+            "INSERT INTO meetings (meeting_id, title, created_by, start_time, end_time, "
+            f"""invited_participants) VALUES ({values}, '["you", "x@example.org"]')"""
+        )
+    steps = [step for outcome in runner.down().outcomes for step in outcome.steps]
+    assert [connection.execute(sql).fetchall() for sql in (PARTICIPANTS, MEETINGS)] == before
+    refilled = {str(s.target): s.rows for s in steps if s.action is Action.REFILL}
+    assert refilled["meeting_participants"] == len(before[0])
+    new = connection.execute(
+        "SELECT role, status, count(*) FROM meeting_participants WHERE meeting_id LIKE 'mtg_new%' "
+        "GROUP BY 1, 2 ORDER BY 1"
+    )
+    assert new.fetchall() == [("meeting_member", "invited", 200), ("meeting_owner", "invited", 100)]
+    assert list(path.parent.glob("backups/*.kept.*")) == []
+
+
+def test_nobody_who_was_uninvited_comes_back(path, runner, connect):
+    copy_legacy("after3", path)
+    connection = connect()
+    rows = connection.execute(
+        "SELECT meeting_id, user_id FROM meeting_participants AS p JOIN meetings AS m "
+        "USING (meeting_id) WHERE user_id <> created_by ORDER BY participant_id"
+    ).fetchall()
+    meeting, gone = rows[0]
+    runner.up()
+    listed = json.loads(
+        connection.execute(
+            "SELECT invited_participants FROM meetings WHERE meeting_id = ?", (meeting,)
+        ).fetchone()[0]
+    )
+    left = json.dumps([user for user in listed if user != gone])
+    connection.execute(
+        "UPDATE meetings SET invited_participants = ? WHERE meeting_id = ?", (left, meeting)
+    )
+    runner.down()
+    found = connection.execute("SELECT meeting_id, user_id FROM meeting_participants").fetchall()
+    assert (meeting, gone) not in found
+    assert set(rows) - {(meeting, gone)} <= set(found)
+
+
+def test_down_without_the_kept_file_takes_the_invitees(path, runner, connect):
     copy_legacy("after3", path)
     before = connect().execute(
         "SELECT p.meeting_id, p.user_id FROM meeting_participants AS p JOIN meetings USING "
@@ -268,6 +330,10 @@ def test_down_brings_the_participants_back(path, runner, connect):
     )
     wanted = set(before.fetchall())
     runner.up()
+    assert runner.unkept() == []
+    (kept,) = path.parent.glob("backups/*.kept.*")
+    kept.unlink()
+    assert "dropped values is missing" in runner.unkept()[0]
     runner.down()
     connection = connect()
     rows = connection.execute("SELECT meeting_id, user_id, role FROM meeting_participants")

@@ -41,9 +41,9 @@ def file(example: str, body: str | None = None) -> str:
 
 
 def show(done) -> list[str]:
-    """The steps as they are printed, without rebuilds: whether there is one is up to SQLite."""
+    """The steps as they are printed, without edits and rebuilds: they are up to SQLite's version."""
     steps = [step for outcome in done.outcomes for step in outcome.steps]
-    steps = [step for step in steps if step.action is not Action.REBUILD]
+    steps = [step for step in steps if step.action not in (Action.EDIT, Action.REBUILD)]
     notes = [(": " if s.action is Action.SKIP else " ") + s.note if s.note else "" for s in steps]
     return [f"{s.action.value:<7} {s.target}{note}" for s, note in zip(steps, notes)]
 
