@@ -1,7 +1,6 @@
-"""Two schemas in, their differences out.
+"""Compare two schemas.
 
-Another spelling of the same thing is no difference: quotes, case, VARCHAR(255) for TEXT on SQLite,
-another name of an index.
+Spelling is not a difference: quotes, case, VARCHAR(255) for TEXT on SQLite, the name of an index.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ Fold = Callable[[str], str]
 class Difference:
     """One thing that two schemas disagree about.
 
-    ``kind`` is what it is about: table, column, type, nullability, default, collation, generated,
-    primary key, option, foreign key, check or index.  ``wanted`` and ``found`` are its values, None
-    where there is none.
+    ``kind`` is one of table, column, type, nullability, default, collation, generated, primary key,
+    option, foreign key, check and index.  ``wanted`` and ``found`` are the two values, None if
+    there is none.
     """
 
     severity: Severity
@@ -51,7 +50,7 @@ class Difference:
 def with_models(
     project: Project, backend: Backend, inspector: Inspector | None
 ) -> tuple[Difference, ...]:
-    """Where the models and the live schema disagree.  No database has no tables."""
+    """Compare the models with the live schema.  A missing database has no tables."""
     models = project.models().persistent
     if not models:
         return ()
@@ -60,7 +59,7 @@ def with_models(
 
 
 def compare(declared: Schema, live: Schema, fold: Fold) -> tuple[Difference, ...]:
-    """In the order of the tables, the worst first within a table."""
+    """Return the differences in the order of the tables, the worst first within a table."""
     found: list[Difference] = []
     for name, table in declared.items():
         if name in live:
@@ -77,7 +76,7 @@ def compare(declared: Schema, live: Schema, fold: Fold) -> tuple[Difference, ...
 
 
 def compare_tables(declared: Table, live: Table, fold: Fold) -> Iterable[Difference]:
-    """Two tables of one name."""
+    """Compare two tables of the same name."""
     has = {fold(column.name): column for column in live.columns}
     for wanted in declared.columns:
         found = has.pop(fold(wanted.name), None)
@@ -130,7 +129,7 @@ def _compare_each(
             yield _difference(DIFFERS, live, kind, text, "is missing", value)
     for text, value in found.items():
         if text not in wanted:
-            # Whoever made an index beside the table can drop it again; a constraint is part of it.
+            # An index can be dropped on its own; a constraint is a part of the table.
             severity = EXTRA if kind == "index" and value.sql else DIFFERS
             yield _difference(severity, live, kind, text, "is declared by no model", found=value)
 
@@ -145,8 +144,8 @@ def _compare_columns(
     if wanted.storage != found.storage:
         was = found.type or "without type"
         yield differs(DIFFERS, "type", f"is {was}, and should be {wanted.type}")
-    # PRIMARY KEY means NOT NULL in SQL; that SQLite takes NULL there is an old fault that it keeps
-    # (https://www.sqlite.org/quirks.html), and no reason to rebuild every table of an old database.
+    # PRIMARY KEY means NOT NULL in SQL.  SQLite accepts NULL there, an old bug that it keeps
+    # (https://www.sqlite.org/quirks.html), and not a reason to rebuild tables of old databases.
     if wanted.nullable != found.nullable and not (wanted.primary_key and found.primary_key):
         if wanted.nullable:
             yield differs(BREAKS, "nullability", "is NOT NULL, and the model may write NULL")

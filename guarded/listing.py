@@ -1,6 +1,6 @@
-"""The file that holds the ordered list of migrations, with one name more.
+"""Add a name to the ordered list of migrations, in the file that holds it.
 
-Only the list is touched: comments, quotes and line ends of the file stay as they are.
+Comments, quotes and line ends of the file stay as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LIST = "MIGRATIONS"
 
 
 def check_name(name: str, directory: Path, taken: Collection[str]) -> None:
-    """Raise UnusableName when no new migration can have this name."""
+    """Raise UnusableName when a new migration can't have this name."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", name) or keyword.iskeyword(name):
         raise UnusableName(name, "a name is verb_object, of lower-case letters, digits and _")
     if name in taken:
@@ -28,17 +28,17 @@ def check_name(name: str, directory: Path, taken: Collection[str]) -> None:
 
 
 def names_in(path: Path) -> list[str]:
-    """The names in the list of a file, which is read and not run.
+    """Return the names in the list of a file, without running the file.
 
-    Raises UnusableMigration when there is no list of names to be found.
+    Raises UnusableMigration when the file has no such list.
     """
     return _names(_find(path.read_text(), path.name))
 
 
 def with_name(source: str, name: str) -> str:
-    """The text of the file with ``name`` at the end of its list.
+    """Return the text of the file with ``name`` at the end of its list.
 
-    Raises UnusableMigration when there is no list of names to be found.
+    Raises UnusableMigration when the file has no such list.
     """
     found = _find(source, name)
     changed = _inserted(source, found, name)
@@ -97,7 +97,7 @@ OWN_LINE = re.compile(r"[ \t]*(?P<comma>,?)[ \t]*(#[^\r\n]*)?(?P<end>\r?\n)")
 
 
 class _Offsets:
-    """Where in the text a line and a column (of UTF-8 bytes, as ast counts) are."""
+    """Places in a text, by line and column; a column counts UTF-8 bytes, as ast does."""
 
     def __init__(self, source: str) -> None:
         self._lines = list(io.StringIO(source, newline=""))  # as Python's own lines end

@@ -21,7 +21,7 @@ def verb(name: str, *arguments: str | Call) -> Call:
 
 
 def filled(d: Difference, field: Any) -> list[Call]:
-    """Give the rows without a value one, and refuse such rows from then on."""
+    """Return calls that fill rows without a value, and then refuse such rows."""
     value = python_default(field) or NEUTRAL.get(d.wanted.storage, '""')
     call = bare(field_call(getattr(field, "rel_field", field)))
     call = call._replace(arguments=[*call.arguments, f"default={value}"])
@@ -30,13 +30,13 @@ def filled(d: Difference, field: Any) -> list[Call]:
 
 
 def sql_default(field: Any) -> str | None:
-    """The SQL default among the field's constraints."""
+    """Return the SQL default among the field's constraints."""
     texts = [str(getattr(c, "sql", "")) for c in field.constraints or ()]
     return next((text for text in texts if text.upper().startswith("DEFAULT")), None)
 
 
 def python_default(field: Any) -> str | None:
-    """Source of a constant default, as the database stores it."""
+    """Return the source of a constant default, as the database stores it."""
     if field.default is None or callable(field.default):
         return None
     value = field.db_value(field.default)
@@ -65,7 +65,7 @@ def add_index(names: Names, table: str, index: Index) -> Call:
 
 
 def bare(call: Call) -> Call:
-    """The field as a type alone."""
+    """Return the field with its type alone."""
     kept = [a for a in call.arguments if re.match(r"(max_|decimal_)", str(a))]
     return call._replace(arguments=kept)
 

@@ -1,7 +1,7 @@
-"""Peewee models and fields as Python source: what a migration freezes of them.
+"""Peewee models and fields as Python source, frozen for a migration.
 
-Only what reaches the database is written: a field of the application's own becomes the Peewee field
-that stores it, and a default in Python is left out.
+Only what reaches the database is written: a custom field becomes the Peewee field that stores it,
+and a default in Python is left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from guarded.author.source import Call
 from guarded.schema import Column
 
 PEEWEES = ("peewee", "playhouse")
-# Peewee's field for a type as SQLite stores it; what is not here is named as it is.
+# Peewee's field for a type as SQLite stores it; any other type becomes a TextField.
 FIELDS = {
     "INTEGER": "IntegerField",
     "INT": "IntegerField",
@@ -46,7 +46,7 @@ FIELDS = {
 
 
 def model_source(model: Any) -> str:
-    """The model as a class without database, key and constraints included, without its indexes."""
+    """Return the model as a class, with key and constraints, without database and indexes."""
     meta = model._meta
     out = [f"class {model.__name__}(Model):"]
     for field in meta.sorted_fields:
@@ -66,7 +66,7 @@ def model_source(model: Any) -> str:
 
 
 def stub_source(model: Any, *wanted: Field) -> str:
-    """As much of a model as a foreign key to these fields of it needs: they and its key."""
+    """Return a class with only the model's key and these fields, for a foreign key to them."""
     fields = {field.name: field for field in (model._meta.primary_key, *wanted)}
     out = [f"class {model.__name__}(Model):"]
     for name, field in fields.items():
@@ -81,9 +81,9 @@ def stub_source(model: Any, *wanted: Field) -> str:
 
 
 def field_call(field: Field, *, named: bool = False, default: str | None = None) -> Call:
-    """One field; ``named``: it stands in a class, under its own name.
+    """Return the source of a field; ``named`` if it stands in a class, under its own name.
 
-    ``default`` is source for the rows that are there when the column is added.
+    ``default`` is source of the value for existing rows.
     """
     cls = next(c for c in type(field).__mro__ if c.__module__.partition(".")[0] in PEEWEES)
     arguments = []
@@ -119,7 +119,7 @@ def field_call(field: Field, *, named: bool = False, default: str | None = None)
 
 
 def column_call(column: Column) -> Call:
-    """A field for a column that a table has: to put it back."""
+    """Return a field for an existing column, to put it back later."""
     arguments = []
     match = re.fullmatch(r"(N?VARCHAR|CHAR)\s*\((\d+)\)", column.type, re.IGNORECASE)
     if match:
@@ -135,7 +135,7 @@ def column_call(column: Column) -> Call:
 
 
 def imports(text: str) -> str:
-    """The import line for the names of Peewee that the source uses."""
+    """Return the import of the Peewee names that the source uses."""
     import peewee
 
     nodes = list(ast.walk(ast.parse(text)))
@@ -153,7 +153,7 @@ def imports(text: str) -> str:
 
 
 def _sql(node: Any) -> str:
-    """A constraint as source: its text is all that the database sees."""
+    """Return a constraint as source, by its text: the database sees nothing else."""
     text = getattr(node, "sql", None)
     if not isinstance(text, str):
         text, _ = SqliteDatabase(":memory:").get_sql_context().sql(node).query()

@@ -1,7 +1,6 @@
-"""A migration written from the difference between what the listed ones make and the models.
+"""Write a migration from the differences between the listed migrations and the models.
 
-What can't be decided stands in the file as a comment that begins with DECIDE; `verify` fails until
-it is gone.
+An open question becomes a comment that begins with DECIDE; `verify` fails until it is gone.
 """
 
 from __future__ import annotations
@@ -71,9 +70,9 @@ def template(name: str) -> str:
 def write(
     name: str, backend: Backend, made: Session, models: Sequence[Any], ask: Ask
 ) -> str | None:
-    """The text of the file; None when there is nothing to change.
+    """Return the text of the file; None when there is nothing to change.
 
-    ``made`` is a scratch database as the listed migrations make it; the renames are done there.
+    ``made`` is a scratch database as the listed migrations make it.  Renames are done there.
     """
     declared = backend.declared(models)
     operations = list(renames(made, backend.names, declared, ask))
@@ -136,7 +135,7 @@ class _Writer:
             yield Operation(DROP, [verb("drop_table", d.table)], back)
 
     def _keys_of(self, model: Any) -> None:
-        """Classes for the tables that a new one refers to."""
+        """Write classes for the tables that a new one refers to."""
         for field in model._meta.refs:
             parent = field.rel_model
             name = parent.__name__
@@ -164,13 +163,13 @@ class _Writer:
                 call = call._replace(arguments=[*call.arguments, "null=True"])
                 add = verb("add_column", d.table, d.subject, call)
                 yield Operation(ADD, [add], drop)
-                doubt = f"which {d.subject} shall the rows get that are there already?"
+                doubt = f"which {d.subject} should existing rows get?"
                 yield Operation(ADD, filled(d, field), (), doubt)
         else:
             column, doubt = d.found, ""
             if not column.nullable and column.default is None:
                 column = column._replace(nullable=True)
-                doubt = f"{d.subject} was NOT NULL; which value shall it get?"
+                doubt = f"{d.subject} was NOT NULL; which value should it get?"
             add = verb("add_column", d.table, d.subject, column_call(column))
             gone = verb("drop_column", d.table, d.subject)
             yield Operation(DROP, [gone], [add], decide_down=doubt)
@@ -195,7 +194,7 @@ class _Writer:
     def _nullability(self, d: Difference) -> Iterator[Operation]:
         field = self._field(d)
         known = python_default(field) is not None
-        doubt = "" if known else f"which {d.subject} shall the rows get that have none?"
+        doubt = "" if known else f"which {d.subject} should rows without one get?"
         strict, loose = filled(d, field), [verb("drop_not_null", d.table, d.subject)]
         if d.wanted.nullable:
             yield Operation(ALTER, loose, strict, decide_down=doubt)
@@ -216,7 +215,7 @@ class _Writer:
             yield Operation(DROP_INDEX, [drop], [add_index(self.names, d.table, d.found)])
 
     def _unique(self, d: Difference, index: Index) -> Iterator[Operation]:
-        """A constraint; with a new column it comes, with one that is dropped it goes."""
+        """Write a UNIQUE constraint, unless it comes or goes together with its columns."""
         changed = {(c.table, self.fold(c.subject)) for c in self.differences if c.kind == "column"}
         if not all(re.fullmatch(r"\w+", part) for part in index.parts):
             yield Operation(ALTER, decide_up=f"{d.sentence}; there is no verb for it")

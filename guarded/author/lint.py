@@ -1,4 +1,4 @@
-"""Slips in the source of a migration, found without running it."""
+"""Find mistakes in the source of a migration, without running it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from guarded.author.from_models import DECIDE
 from guarded.findings import Finding, Severity
 
 DDL = re.compile(r"\s*(CREATE|ALTER|DROP)\s", re.IGNORECASE)
-# SQL that SQLite has and PostgreSQL has not, or not under this name.
+# SQL that SQLite has, and PostgreSQL does not, or not under this name.
 ONE_DIALECT = re.compile(
     r"\b(INSERT\s+OR\s+\w+|REPLACE\s+INTO|json_each|json_group_array|json_valid|iif|PRAGMA"
     r"|sqlite_\w+|rowid|GLOB|datetime\s*\(|strftime)\b",
@@ -26,10 +26,10 @@ def lint(
     own_packages: Collection[str],
     fold: Callable[[str], str],
 ) -> list[Finding]:
-    """PROBLEM for what breaks a promise, NOTE for what holds on SQLite only.
+    """Return a PROBLEM for what breaks a promise, a NOTE for what works on SQLite only.
 
-    ``own_packages`` are those of the application.  Raises SyntaxError and ValueError for what is no
-    Python.
+    ``own_packages`` are those of the application.  Raises SyntaxError and ValueError when the
+    source is not Python.
     """
     tree = ast.parse(source)
     found = list(_structure(tree))

@@ -1,4 +1,4 @@
-"""A new migration file, and its name in the list: both, or neither."""
+"""Write a new migration file and add its name to the list: both, or neither."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of packages; the secon
 
 
 def create(project: Project, name: str, text: str | None = None) -> Path:
-    """Write the file, from the template where no text is given, and add the name to the list.
+    """Write the file, from the template if no text is given, and add the name to the list.
 
     Raises UnusableName, and UnusableMigration when there is no list.
     """
@@ -46,9 +46,9 @@ def create(project: Project, name: str, text: str | None = None) -> Path:
 
 
 def from_models(project: Project, backend: Backend, name: str, ask: Ask) -> str | None:
-    """The text of a migration that makes, of what the listed ones make, what the models declare.
+    """Write a migration from what the listed ones create to what the models declare.
 
-    None when that is the same.
+    Returns its text; None when there is no difference.
     """
     _check_name(project, name)
     models = project.models()

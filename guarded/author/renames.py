@@ -1,7 +1,6 @@
-"""Differences that are renames, and the parts that a written migration consists of.
+"""Find renames among the differences, and keep the parts of a written migration.
 
-A column that is gone and one of the same kind that is new look like a drop and an add, and are most
-likely neither.
+A missing column and a new one of the same kind are most likely a rename, not a drop and an add.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from guarded.backends.interface import Names, Session
 from guarded.diff import Difference
 from guarded.schema import Schema
 
-# Shall this be taken for a rename?  None: nobody there to ask.
+# Asks whether this is a rename.  None: there is nobody to ask.
 Ask = Callable[[str], "bool | None"]
 
 
 class Operation(NamedTuple):
-    """``stage`` orders what must come before what; no call where only a person can say."""
+    """``stage`` orders operations.  There are no calls if only a person can decide."""
 
     stage: int
     up: Sequence[Call] = ()
@@ -34,8 +33,8 @@ RENAME, CREATE, DROP_INDEX, ADD, ALTER, CONSTRAIN, INDEX, DROP = range(8)
 
 
 def renames(made: Session, names: Names, declared: Schema, ask: Ask) -> Iterator[Operation]:
-    """Each likely rename that is not denied: it is done in ``made``, so that no index or key on it
-    looks different any more."""
+    """Yield each likely rename that is not denied.  Also does it in ``made``, so that indexes and
+    keys on it are no differences any more."""
     found = diff.compare(declared, made.inspector.schema(), names.fold)
     gone = [d for d in found if d.kind in ("table", "column") and d.found is not None]
     come = [d for d in found if d.kind in ("table", "column") and d.wanted is not None]
@@ -63,7 +62,7 @@ def _is_alike(new: Difference, old: Difference, names: Names) -> bool:
 
 
 def _is_of_the_same_table(new: Difference, old: Difference, names: Names) -> bool:
-    """Renamed and changed at once: better asked than that a column's values are dropped."""
+    """Return True if it may be renamed and changed at once: asking is better than a drop."""
     is_generated = old.kind == "column" and (new.wanted.generated or old.found.generated)
     return new.kind == "column" and new.table == old.table and not is_generated
 

@@ -21,7 +21,7 @@ class Call(NamedTuple):
 
 
 def string(text: str) -> str:
-    """A string literal, in double quotes unless single ones need fewer escapes."""
+    """Return a string literal, in double quotes unless single quotes need fewer escapes."""
     mark = "'" if text.count("'") < text.count('"') else '"'
     for plain in ("\\", mark):
         text = text.replace(plain, f"\\{plain}")
@@ -29,7 +29,7 @@ def string(text: str) -> str:
 
 
 def lines(value: str | Call, indent: int, end: str = "") -> list[str]:
-    """The call in as few lines as fit, followed by ``end``."""
+    """Return the call in as few lines as possible, followed by ``end``."""
     blank = " " * indent
     whole = f"{blank}{value}{end}"
     if len(whole) <= WIDTH or not isinstance(value, Call) or not value.arguments:
@@ -43,7 +43,7 @@ def lines(value: str | Call, indent: int, end: str = "") -> list[str]:
 
 
 def pack(name: str, items: Sequence[str], indent: int) -> list[str]:
-    """A tuple under a name; a comma makes one item a tuple."""
+    """Return an assignment of a tuple; a comma makes one item a tuple."""
     if len(items) > 1:
         return lines(Call("", items, keyword=f"{name} = "), indent)
     line = f"{' ' * indent}{name} = ({items[0]},)"
@@ -56,7 +56,7 @@ def pack(name: str, items: Sequence[str], indent: int) -> list[str]:
 
 
 def _split_string(line: str) -> list[str]:
-    """A string literal that is too long for a line, as several that Python joins."""
+    """Split a string literal that is too long for a line into several that Python joins."""
     text = line.strip().removesuffix(",")
     if text[:1] not in ("'", '"') or not text.endswith(text[0]):
         return [line]

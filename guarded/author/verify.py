@@ -1,6 +1,6 @@
-"""Every listed migration on scratch databases with rows: up, up again, down, up again.
+"""Try every listed migration on scratch databases with rows: up, up again, down, up again.
 
-Nothing of the application's database is opened.
+Never opens the application's database.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NOBODY = Patience()  # a scratch database has no other user
 
 @dataclass
 class Verdict:
-    """Of one migration; ``findings`` with a PROBLEM are broken promises."""
+    """The verdict on one migration; a finding with PROBLEM is a broken promise."""
 
     name: str
     findings: list[Finding] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Content:
-    """``rows`` are those of each table by folded name, with the names of their columns."""
+    """``rows`` maps a table's folded name to its column names and rows."""
 
     schema: Schema
     others: Mapping[Target, str | None]  # views and triggers
@@ -55,7 +55,7 @@ class Content:
 
 
 def verify(project: Project, backend: Backend) -> list[Verdict]:
-    """A verdict for each listed migration; the last one also says whether the models are met.
+    """Return a verdict for each listed migration; the last also compares with the models.
 
     Never raises for what a migration does: that is a finding.
     """
@@ -73,14 +73,14 @@ def verify(project: Project, backend: Backend) -> list[Verdict]:
                     _compare_with_models(project, scratch, verdict)
             except MigrationError as exc:
                 verdict.broken(str(exc))
-                break  # what comes after it has nothing to stand on
+                break  # the later ones build on it
             finally:
                 verdict.duration_ms = round((time.monotonic() - started) * 1000)
     return verdicts
 
 
 class _Trial:
-    """One migration, on a scratch database that has all before it, and rows."""
+    """The trial of one migration, on a scratch database with all earlier ones and rows."""
 
     def __init__(self, project: Project, scratch: Backend, verdict: Verdict) -> None:
         self.project, self.scratch, self.verdict = project, scratch, verdict
@@ -99,21 +99,21 @@ class _Trial:
             before = self._content()
             done = self.runner.up()
         self._check_rows_kept(before, self._content(), done)
-        self._fill()  # its down has to manage rows that came after its up
+        self._fill()  # its down must cope with rows that came after its up
         after = self._content()
         self._check_again(after)
         self._undo(before, after)
         self.runner.up()
-        self._same_schema(after, self._content(), "up after down does not make what up made")
+        self._same_schema(after, self._content(), "up after down makes another schema than up")
 
     def _fill(self) -> None:
         with self.scratch.transaction(NOBODY, _ignore) as session:
             sample.fill(session, self.scratch.names)
 
     def _keep_what_fits(self, exc: MigrationError, direction: str, target: Project) -> bool:
-        """Without the rows that a new UNIQUE or CHECK refuses, there may be a way on.
+        """Delete the rows that a new UNIQUE or CHECK refuses; return whether there were any.
 
-        A row fits when a table takes it that the migrations of ``target`` made without any.
+        A row fits when an empty table, as the migrations of ``target`` make it, accepts it.
         """
         if not isinstance(exc, RowsDoNotFit) and not isinstance(exc.__cause__, IntegrityError):
             return False
@@ -135,7 +135,7 @@ class _Trial:
             return _content(inspector, self.scratch.names.quote)
 
     def _check_rows_kept(self, before: Content, after: Content, done: Run) -> None:
-        """up may only lose the rows of a table that it drops or says a DELETE on."""
+        """Check that up loses rows only of a table that it drops or deletes from."""
         taken = {
             self.fold(target.table)
             for step in _steps(done)
@@ -185,7 +185,7 @@ class _Trial:
             now = renamed.get((table, ""), table)
             if now not in undone.rows:
                 if rows:
-                    self.verdict.broken(f"down loses table '{table}' without a word")
+                    self.verdict.broken(f"down loses table '{table}' without a warning")
                 continue
             pairs = [
                 (name, renamed.get((table, self.fold(name)), name))
@@ -198,7 +198,7 @@ class _Trial:
                 self.verdict.broken(f"down changes or loses rows of table '{table}'")
 
     def _renamed(self, done: Run) -> dict[tuple[str, str], str]:
-        """Each table, and each column of a table, with the name that it has now, all folded."""
+        """Map each renamed table and column to its present name, all folded."""
         return {
             self._key(step.target): self.fold(step.renamed_to)
             for step in _steps(done)
@@ -209,7 +209,7 @@ class _Trial:
         return self.fold(target.table), self.fold(target.name or "")
 
     def _same_schema(self, wanted: Content, found: Content, sentence: str) -> None:
-        """Compared by meaning, for an ALTER TABLE spells a table anew."""
+        """Compare by meaning, since ALTER TABLE changes the spelling of a table."""
         for difference in diff.compare(wanted.schema, found.schema, self.fold):
             text = difference.sentence.replace(" is declared by no model", " was not there")
             self.verdict.broken(f"{sentence}: {text}")
@@ -262,7 +262,7 @@ def _lint(project: Project, verdict: Verdict, fold: Callable[[str], str]) -> Non
 
 
 def _no_check(project: Project) -> Callable[[], Any]:
-    """The models are the newest: no migration but the last can meet them."""
+    """Leave the models out: only the last migration can meet them."""
     models = project.models()
     return lambda: models._replace(persistent=())
 
@@ -274,4 +274,4 @@ def _compare_with_models(project: Project, scratch: Backend, verdict: Verdict) -
 
 
 def _ignore() -> None:
-    """A scratch database has nobody to tell of its commits."""
+    """Ignore commits of a scratch database."""

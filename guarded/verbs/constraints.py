@@ -48,7 +48,7 @@ def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
 
 
 def drop_constraint(look: Look, table: str, name: str) -> Deeds:
-    """By its name; a UNIQUE without one goes by what ``add_unique`` calls it, uniq_a_b."""
+    """Drop a constraint by its name; a UNIQUE without a name is called uniq_a_b."""
     found = look.existing(table)
     target = Target(Kind.CONSTRAINT, found.name, name)
     if _text_of(look, found, name) is None:

@@ -79,7 +79,7 @@ def differences(live):
     return [(d.severity.value, d.sentence) for d in compare(declared, live_schema(live))]
 
 
-def test_what_the_models_made_is_no_drift(live):
+def test_a_schema_made_by_the_models_has_no_drift(live):
     assert differences(live) == []
 
 
@@ -289,7 +289,7 @@ ANIMALS = "table 'animals': "
         ),
     ],
 )
-def test_an_alteration_is_found_and_only_that(live, statements, found):
+def test_check_finds_an_alteration_and_nothing_else(live, statements, found):
     for statement in statements:
         live.execute(statement)
     assert differences(live) == found

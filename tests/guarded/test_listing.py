@@ -82,7 +82,7 @@ def test_a_file_without_a_list_is_refused(text):
 @pytest.mark.parametrize(
     "name", ["", "1st", "add-x", "add x", "class", "Add_x", "ä", "../x", "x" * 101]
 )
-def test_what_is_no_name_is_refused(tmp_path, name):
+def test_a_bad_name_is_refused(tmp_path, name):
     with pytest.raises(UnusableName, match="no new migration can be named"):
         check_name(name, tmp_path, set())
 
