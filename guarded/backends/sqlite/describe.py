@@ -66,7 +66,7 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
     return found._replace(
         indexes=own_indexes,
         foreign_keys=inspect.foreign_keys(execute, stored.name),
-        is_numbered=len(found.key) == 1 and not has_own_key,
+        is_numbered=sum(bool(c.primary_key) for c in plain) == 1 and not has_own_key,
     )
 
 
