@@ -14,7 +14,7 @@ FROM python:3.12-slim
 COPY --from=libraries /install /usr/local
 COPY guarded /app/guarded
 COPY server /app/server
-RUN python -m compileall -q /app && mkdir -p /data
+RUN python -m compileall -q /app && mkdir -m 700 /data
 ENV PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: migrate test check faults test-containers bench clean
+.PHONY: migrate test check faults test-api test-load test-containers bench clean
 
 migrate: $(VENV)/.server
 	cd server && ../$(BIN)/python migrations/migrate.py
@@ -19,6 +19,12 @@ check: $(VENV)/.check
 
 faults: $(VENV)/.check
 	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/migrations/test_crash.py
+
+test-api: $(VENV)/.api
+	$(BIN)/python -m tests.server.api_check
+
+test-load: $(VENV)/.check
+	$(BIN)/python -m tests.server.load
 
 test-containers: $(VENV)/.check
 	$(BIN)/python -m pytest -q tests/containers
@@ -40,6 +46,10 @@ $(VENV)/.server: $(VENV)/.python setup.cfg pyproject.toml
 $(VENV)/.bench: $(VENV)/.python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	touch $@ $(VENV)/.server
+
+$(VENV)/.api: $(VENV)/.check
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check,api]'
+	touch $@
 
 $(VENV)/.check: $(VENV)/.python setup.cfg pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check]'

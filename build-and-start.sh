@@ -46,6 +46,12 @@ database=$root/data/meetings.sqlite
 export PORT="${PORT:-3000}"
 pid_file=$root/data/server.pid
 
+# The database holds secrets, and the log may hold sign-in codes.
+make_data() {
+  mkdir -p data
+  [ ! -O data ] || chmod 700 data
+}
+
 # What is needed.
 
 find_python() {
@@ -87,7 +93,7 @@ set_up() { # $1: an extra of setup.cfg, or nothing
 
 # The container writes as the owner of the data directory, and never as root.
 find_owner() {
-  mkdir -p data
+  make_data
   SERVER_UID=$(stat -c %u data 2>/dev/null || stat -f %u data)
   SERVER_GID=$(stat -c %g data 2>/dev/null || stat -f %g data)
   if [ "$SERVER_UID" = 0 ]; then
@@ -158,6 +164,7 @@ start_local() {
   fi
   port_is_free || die "port $PORT is in use; stop what uses it, or set PORT to another"
   say "starting the server; its log is data/server.log"
+  umask 077 # the log may hold sign-in codes
   DB_PATH=$database nohup .venv/bin/python -m server >>data/server.log 2>&1 </dev/null &
   echo $! >"$pid_file"
 }
@@ -176,7 +183,7 @@ case $mode in
     migrate
     ;;
   local)
-    mkdir -p data
+    make_data
     set_up "[server]"
     start_local
     migrate

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ class Bench:
         for timing in timings:
             ratio = timing.median / base.median
             row = f"| {title} | {timing.name} | {show(timing.median)} | {timing.spread} |"
-            row += f" {ratio:.2f} | {timing.peak:.0f} MB |"
+            row += f" {ratio:.2f} | {timing.peak:.0f} MB | {timing.written:.1f} MB |"
             print(row, flush=True)  # noqa: T201
             self.rows.append(row)
 
@@ -71,7 +72,7 @@ class Bench:
         self.table("nothing to do", PWMIGRATE, time_in_turn(candidates, runs, warmup=1))
 
     def first_run(self) -> None:
-        """Our four migrations on an empty file."""
+        """Our migrations on an empty file."""
         forecast = dataset.statements_by_migration(self.folder / "none.sqlite")
         migrations = tools.first_run(forecast)
         candidates = [self.tool(name, migrations, None) for name in tools.installed()]
@@ -156,6 +157,64 @@ class Bench:
         runs = 2 if self.quick else 3
         self.table(title, candidates[0].name, time_in_turn(candidates, runs))
 
+    def cheap_changes(self, meetings: int) -> None:
+        """Changes that alter no stored value, against looking at the rows and against a rebuild."""
+        source = self.source(meetings)
+        for change in tools.cheap_changes():
+            candidates = []
+            for name in tools.installed():
+                text = {OURS: change.ours, PWMIGRATE: change.pwmigrate}.get(name, change.alembic)
+                if text and name != tools.DBMATE:
+                    folder = self.folder / f"cheap-{name}"
+                    tool = Tool(name, folder, self.database)
+                    tool.write([Migration(change.ours, change.pwmigrate, change.alembic, "")])
+                    candidates.append(Candidate(name, tool.up, self.restore_history(source)))
+            for name, statements in (
+                ("plain SELECT over the rows", [change.look]),
+                ("hand-written rebuild", dataset.rebuild_by_hand(source)),
+                ("Python and sqlite3, nothing done", ["SELECT 1"]),
+            ):
+                file = self.folder / f"{name.replace(' ', '-')}.json"
+                file.write_text(json.dumps(statements))
+                command = [sys.executable, str(HERE / "plain.py"), str(self.database), str(file)]
+                candidates.append(Candidate(name, command, self.restore_history(source)))
+            nothing = Tool(OURS, self.folder / "cheap-nothing", self.database)
+            nothing.write([Migration(ours("pass"), "", "", "")])
+            name = "migrate.py, a migration without steps"
+            candidates.append(Candidate(name, nothing.up, self.restore_history(source)))
+            title = f"{change.title}, {meetings:,} meetings"
+            timings = time_in_turn(candidates, 2 if self.quick else 3)
+            self.table(title, "plain SELECT over the rows", timings)
+
+    def way_back(self, meetings: int) -> None:
+        """Migration 4 with what it drops kept and not kept, and its down with the values."""
+        source = self.source(meetings)
+        undo = self.folder / "applied.sqlite"
+        shutil.copyfile(source, undo)
+        script = str(HERE.parent / "server" / "migrations" / "migrate.py")
+        base = [sys.executable, script, "--database", str(self.database)]
+        up = [*base, "up", "--no-backup"]
+        self.restore(source)()
+        subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
+        shutil.copyfile(self.database, undo)
+        (kept,) = self.folder.glob("backups/*.kept.*")
+        values = kept.read_bytes()
+
+        def applied() -> None:
+            self.restore(undo)()
+            kept.write_bytes(values)
+
+        candidates = [
+            Candidate(
+                "up --discard", [*base, "up", "--no-backup", "--discard"], self.restore(source)
+            ),
+            Candidate("up, which keeps", up, self.restore(source)),
+            Candidate("down, which puts back", [*base, "down", "--yes", "--no-backup"], applied),
+        ]
+        runs = 2 if self.quick else 3
+        title = f"migration 4 and back, {meetings:,} meetings"
+        self.table(title, candidates[0].name, time_in_turn(candidates, runs))
+
     def restore_history(self, source: Path) -> Callable[[], None]:
         bare = self.folder / "bare.sqlite"
         if not bare.exists():
@@ -190,14 +249,16 @@ def main() -> None:
         bench.hybrid_storage(large, runs=3)
         bench.add_column(large)
         bench.rebuild(large)
+        bench.cheap_changes(large)
+        bench.way_back(2_000 if options.quick else 100_000)
         if options.write:
             head = [
                 f"{date.today()}, {tools.versions()}, {os.cpu_count()} cores; `make bench`.",
                 "A ratio is to the row of its block that has 1.00. Peak memory is at least that of",
                 "the process that measures. No tool takes a backup.",
                 "",
-                "| what | with | median | spread | ratio | peak memory |",
-                "|---|---|---|---|---|---|",
+                "| what | with | median | spread | ratio | peak memory | written |",
+                "|---|---|---|---|---|---|---|",
             ]
             options.write.write_text("\n".join([*head, *bench.rows]) + "\n")
 

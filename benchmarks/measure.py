@@ -15,11 +15,13 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTEC
 
 @dataclass(frozen=True)
 class Timing:
-    """``seconds`` of each run, ``peak`` the largest resident size of all, in MB."""
+    """``seconds`` of each run, ``peak`` the largest resident size of all, and ``written`` the most
+    that a run gave to the disk, both in MB."""
 
     name: str
     seconds: tuple[float, ...]
     peak: float
+    written: float
 
     @property
     def median(self) -> float:
@@ -43,21 +45,26 @@ def time_in_turn(candidates: Sequence[Candidate], runs: int, warmup: int = 0) ->
     """A, B, C, A, B, C …: ``runs`` of each.  Raises when a command fails."""
     seconds: dict[str, list[float]] = {c.name: [] for c in candidates}
     peaks: dict[str, float] = {c.name: 0.0 for c in candidates}
+    written: dict[str, float] = {c.name: 0.0 for c in candidates}
     for number in range(-warmup, runs):
         for candidate in candidates:
             candidate.prepare()
-            took, peak = _run(candidate)
+            took, peak, blocks = _run(candidate)
             if number >= 0:
                 seconds[candidate.name].append(took)
                 peaks[candidate.name] = max(peaks[candidate.name], peak)
-    return [Timing(c.name, tuple(seconds[c.name]), peaks[c.name]) for c in candidates]
+                written[candidate.name] = max(written[candidate.name], blocks * 512 / 1e6)
+    return [
+        Timing(c.name, tuple(seconds[c.name]), peaks[c.name], written[c.name]) for c in candidates
+    ]
 
 
 def show(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.2f} s"
 
 
-def _run(candidate: Candidate) -> tuple[float, float]:
+def _run(candidate: Candidate) -> tuple[float, float, int]:
+    """Seconds, MB at the peak, and blocks of 512 bytes written."""
     started = time.perf_counter()
     process = subprocess.Popen(
         candidate.command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=ENVIRONMENT
@@ -70,4 +77,4 @@ def _run(candidate: Candidate) -> tuple[float, float]:
     process.stdout.close()
     if process.returncode:
         raise RuntimeError(f"{candidate.name}: {output.decode()[-2000:]}")
-    return took, usage.ru_maxrss / 1000
+    return took, usage.ru_maxrss / 1000, usage.ru_oublock

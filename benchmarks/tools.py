@@ -98,7 +98,7 @@ def _fill(statements: list[str]) -> str:
 
 
 def first_run(statements: list[list[str]]) -> list[Migration]:
-    """Our four migrations on an empty file.
+    """Our migrations on an empty file.
 
     For pwmigrate with the same frozen models, as Peewee's manual has it; for the others as SQL,
     which is their quickest way.
@@ -118,6 +118,71 @@ def first_run(statements: list[list[str]]) -> list[Migration]:
         alembic = "\n".join(f"op.execute({sql!r})" for sql in part)
         found.append(Migration(ours, pwmigrate, alembic, ";\n".join(part) + ";"))
     return found
+
+
+@dataclass(frozen=True)
+class CheapChange:
+    """A change that alters no stored value; empty where a tool has no way for it.  ``look`` is the
+    SELECT that checks the rows for it."""
+
+    title: str
+    ours: str
+    pwmigrate: str
+    alembic: str
+    look: str
+
+
+def cheap_changes() -> list[CheapChange]:
+    def both(verb: str) -> tuple[str, str]:
+        text = _peewee(f"migrator.migrate(migrator.{verb})")
+        return text, text
+
+    def batch(call: str) -> str:
+        return f"with op.batch_alter_table('meetings') as batch:\n    batch.{call}"
+
+    nulls = "SELECT count(*) FROM meetings WHERE max_participants IS NULL"
+    check = "SELECT count(*) FROM meetings WHERE NOT (max_participants < 99)"
+    # Every meeting's token is its own, so that a key from it to itself holds.
+    keys = (
+        "SELECT count(*) FROM meetings WHERE meeting_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM "
+        "meetings AS parent WHERE parent.meeting_id = meetings.meeting_id)"
+    )
+    column = "SELECT count(*) FROM meetings NOT INDEXED WHERE title IS X'00'"
+    key = "add_foreign_key_constraint('meetings', 'meeting_id', 'meetings', 'meeting_id')"
+    return [
+        CheapChange(
+            "NOT NULL",
+            *both("add_not_null('meetings', 'max_participants')"),
+            batch("alter_column('max_participants', nullable=False, existing_type=sa.Integer)"),
+            nulls,
+        ),
+        CheapChange(
+            "a CHECK",
+            both("add_constraint('meetings', 'few', Check('max_participants < 99'))")[0],
+            "",
+            batch("create_check_constraint('few', 'max_participants < 99')"),
+            check,
+        ),
+        CheapChange(
+            "a foreign key",
+            both(key)[0],
+            "",
+            batch("create_foreign_key('fk', 'meetings', ['meeting_id'], ['meeting_id'])"),
+            keys,
+        ),
+        CheapChange(
+            "a default",
+            *both("add_column_default('meetings', 'title', 'Untitled')"),
+            batch("alter_column('title', server_default='Untitled', existing_type=sa.String)"),
+            column,
+        ),
+        CheapChange(
+            "VARCHAR to TEXT",
+            *both("alter_column_type('meetings', 'title', TextField())"),
+            batch("alter_column('title', type_=sa.Text, existing_type=sa.String)"),
+            "SELECT 1",
+        ),
+    ]
 
 
 class Tool:

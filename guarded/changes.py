@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 
@@ -58,6 +58,19 @@ class FillEach(NamedTuple):
     table: str
     column: str
     make: Callable[[], str]
+
+
+class Refill(NamedTuple):
+    """Put back rows of a table, or with a ``key`` the columns of rows that are there.
+
+    ``rows`` gives, for each, the key and the columns.  What does not fit any more is left out.  The
+    triggers of the table rest.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: Iterable[tuple[Any, ...]]
 
 
 class Statement(NamedTuple):
@@ -155,6 +168,7 @@ Change = (
     | DropIndex
     | Fill
     | FillEach
+    | Refill
     | Statement
     | Alteration
 )

@@ -18,6 +18,7 @@ MigrationError
 ├── DatabaseFailed        SQLite could not: disk, permissions, damage
 ├── BackupFailed          no whole copy could be made
 │   └── DamagedDatabase       for what was to be copied is damaged
+├── KeptFailed            no room for the values that a drop takes
 ├── RestoreRefused        a file that must not, or can't, take the place of the database
 ├── Refused               an operation that can't be done without losing something
 │   ├── OnlyCopy              an interrupted rebuild of another tool left rows elsewhere
@@ -157,6 +158,14 @@ class DamagedDatabase(BackupFailed):
     def __init__(self, where: Path, why: str) -> None:
         self.where, self.why = where, f"the database is damaged: {' '.join(why.split())}"
         MigrationError.__init__(self, f"no copy at '{where}': {self.why}; restore a backup")
+
+
+class KeptFailed(MigrationError):
+    """The values that a drop takes could not be kept."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(f"dropped values can't be kept in '{path}': {why}; mend that")
 
 
 class RestoreRefused(MigrationError):

@@ -10,12 +10,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guarded.errors import ForeignHistory
-from guarded.steps import Direction, Kind, Made, Target
+from guarded.steps import Direction, Kept, Kind, Made, Target
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Execute, Inspector
 
-FOUND = "found"  # the first word of an item of ``made`` that was so already
+# The first word of an item of ``made`` that is no target.
+FOUND, KEPT = "found", "kept"
 TABLE = "schema_history"
 COLUMNS = "id, migration, direction, checksum, at, duration_ms, versions, backup, made"
 CREATE = f"""CREATE TABLE {TABLE} (
@@ -49,7 +50,11 @@ class Entry(NamedTuple):
         """What the migration's ``down`` may undo."""
         items = json.loads(self.made_json)
         found = frozenset(tuple(item[1:]) for item in items if item[0] == FOUND)
-        targets = (t for item in items if item[0] != FOUND for t in _targets(item))
+        kept = next((item[1:] for item in items if item[0] == KEPT), None)
+        targets = (t for item in items if item[0] not in (FOUND, KEPT) for t in _targets(item))
+        if kept is not None:
+            path, sha256, rows, unkept = kept
+            return Made(frozenset(targets), found, Kept(path, sha256, rows, tuple(unkept)))
         return Made(frozenset(targets), found)
 
 
@@ -108,8 +113,9 @@ def append(
     made: Made,
 ) -> None:
     """Add a row, at this moment."""
-    items = sorted([t.kind.value, t.table, t.name or ""] for t in made.targets)
+    items: list[Any] = sorted([t.kind.value, t.table, t.name or ""] for t in made.targets)
     items += sorted([FOUND, *found] for found in made.found)
+    items += [[KEPT, *made.kept]] if made.kept else []
     execute(
         f"INSERT INTO {TABLE} (migration, direction, checksum, duration_ms, versions, backup, made)"
         " VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -22,6 +22,7 @@ from guarded.steps import Direction, Made, Outcome
 if TYPE_CHECKING:
     from guarded.diff import Difference
     from guarded.forecast import Forecast, Loss
+    from guarded.kept import Keeper
 
 PLANS = {Direction.UP: plan.plan_up, Direction.DOWN: plan.plan_down, Direction.FAKE: plan.plan_fake}
 
@@ -56,15 +57,17 @@ class Runner:
         patience: Patience = Patience(),  # noqa: B008
         *,
         backup: bool = True,
+        keep: bool = True,
         on_progress: OnProgress = lambda done, total: None,
     ) -> None:
-        """``on_progress`` hears how much of a backup is done.  ``committed`` tells after an
-        interruption whether the run was done."""
+        """``keep``: values that a drop takes are kept in a file.  ``on_progress`` hears how much of
+        a backup is done.  ``committed`` tells after an interruption whether the run was done."""
         plan.check_list(project.listed, project.excluded)
         self.project, self.backend, self.patience = project, backend, patience
-        self.backup, self.on_progress = backup, on_progress
+        self.backup, self.keep, self.on_progress = backup, keep, on_progress
         self.committed = False
         self._taken: Path | None = None
+        self._keepers: list[Keeper] = []
 
     # Questions.
 
@@ -92,6 +95,19 @@ class Runner:
         foreseen = self.forecast(Direction.DOWN, target)
         with self.backend.reading(self.patience) as inspector:
             return losses(self.backend, inspector, foreseen) if inspector else []
+
+    def unkept(self, target: str | None = None) -> list[str]:
+        """Dropped values that ``down`` can't bring back, each with the reason.  Reads only."""
+        from guarded import kept
+
+        state = self.state()
+        found: list[str] = []
+        for script in self._choose(state, Direction.DOWN, target):
+            if (file := state.made(script).kept) is not None:
+                found += file.unkept
+                why = kept.missing(file) if file.path else None
+                found += [why] if why else []
+        return found
 
     # Runs.
 
@@ -151,6 +167,9 @@ class Runner:
             state = before.read_again(session.inspector)
             chosen = self._choose(state, direction, target)
             done = self._change(session, direction, chosen, state)
+            used = _files_used(direction, chosen, state)
+        for path in used:
+            path.unlink(missing_ok=True)
         return done._replace(locked_ms=round((time.monotonic() - started) * 1000))
 
     def _change(
@@ -197,9 +216,9 @@ class Runner:
         ledger = self.backend.ledger(session, tables_in_memory(self.project))
         outcomes = []
         for script in chosen:
-            outcome = run_script(
-                self.project, self.backend, session, script, direction, ledger, limit(script)
-            )
+            keeper = self._keeper(script) if direction is Direction.UP and self.keep else None
+            arguments = (self.project, self.backend, session, script, direction, ledger)
+            outcome = run_script(*arguments, limit(script), keeper=keeper)
             written = ledger.written()
             if any(written):
                 raise BrokenPromise(promises.about_rows(script.name, written))
@@ -229,16 +248,30 @@ class Runner:
 
     @contextmanager
     def _backups_kept(self) -> Iterator[None]:
-        """Delete a failed run's backup, so that retries don't push out older ones."""
-        self.committed, self._taken = False, None
+        """Delete a failed run's backup, so that retries don't push out older ones, and what it
+        kept."""
+        self.committed, self._taken, self._keepers = False, None, []
         try:
             yield
         except BaseException:
-            if self._taken is not None and not self.committed:
-                self._taken.unlink(missing_ok=True)
+            if not self.committed:
+                if self._taken is not None:
+                    self._taken.unlink(missing_ok=True)
+                for keeper in self._keepers:
+                    keeper.discard()
             raise
         if self._taken is not None:
             self.backend.prune_backups()
+
+    def _keeper(self, script: Script) -> Keeper | None:
+        from guarded.kept import Keeper
+
+        path = self.backend.file_to_keep(script.name)
+        if path is None:
+            return None
+        keeper = Keeper(path, self.backend.owner())
+        self._keepers.append(keeper)
+        return keeper
 
     def _differences(self, inspector: Inspector) -> tuple[Difference, ...]:
         """Where models and schema disagree, except for what nobody declared."""
@@ -273,6 +306,14 @@ class Runner:
 def _limit(direction: Direction, state: State) -> Callable[[Script], Made | None]:
     """What a migration may drop: anything on the way up, only what it made on the way down."""
     return state.made if direction is Direction.DOWN else lambda script: None
+
+
+def _files_used(direction: Direction, chosen: Sequence[Script], state: State) -> list[Path]:
+    """The files of dropped values that a ``down`` has put back."""
+    if direction is not Direction.DOWN:
+        return []
+    made = (state.made(script).kept for script in chosen)
+    return [Path(kept.path) for kept in made if kept is not None and kept.path]
 
 
 def _recorded(script: Script, state: State) -> Outcome:

@@ -24,8 +24,10 @@ class Action(Enum):
     DROP = "drop"
     RENAME = "rename"
     ALTER = "alter"
+    EDIT = "edit"
     REBUILD = "rebuild"
     FILL = "fill"
+    REFILL = "refill"
     RUN = "run"
     SKIP = "skip"
 
@@ -112,12 +114,24 @@ class Step(NamedTuple):
 Found = tuple[str, str, str]  # a verb, and the table and name of what it was about
 
 
+class Kept(NamedTuple):
+    """A file with values that were dropped, see ``guarded.kept``; ``unkept`` says which others were
+    not kept, and why."""
+
+    path: str
+    sha256: str
+    rows: int
+    unkept: tuple[str, ...] = ()
+
+
 class Made(NamedTuple):
     """What an ``up`` did in this database: the ``targets`` that it created, which are all that its
-    ``down`` may drop, and what its verbs ``found`` to be so already, which its ``down`` keeps."""
+    ``down`` may drop; what its verbs ``found`` to be so already, which its ``down`` keeps; and the
+    values that it dropped, from which its ``down`` refills."""
 
     targets: frozenset[Target] = frozenset()
     found: frozenset[Found] = frozenset()
+    kept: Kept | None = None
 
 
 class Outcome(NamedTuple):

@@ -1,5 +1,7 @@
 """Serve: ``python -m server``.  Never migrates; waits for a current schema.
 
+With arguments it is a command for the host, see ``server.commands``.
+
 Exit status: 0 after SIGTERM or Ctrl-C; 78 (EX_CONFIG of sysexits.h) when settings, code and
 database don't go together, which no restart can mend.
 """
@@ -7,29 +9,37 @@ database don't go together, which no restart can mend.
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 
 from guarded.backends.sqlite.connect import locate
 from guarded.errors import UnusableDatabase
-from server.settings import BadSetting, settings
+from server.settings import DEFAULT_DATABASE, BadSetting, settings
 
 EX_CONFIG = 78
+LOG_LINE = "%(asctime)s %(levelname)s %(message)s"
 
 
 def main() -> int:
-    try:
-        import uvicorn
+    if len(sys.argv) > 1:
+        from server.commands import cli
 
-        from server.app import create_app
+        cli(prog_name="python -m server")
+    try:
+        from server import serving
+        from server.db.opened import make_private
         from server.state import AlreadyServed, Server, only_process
     except ModuleNotFoundError as exc:
         return _refuse(f"{exc.name} is not installed; pip install '.[server]'")
     try:
         configured = settings()
-        logging.basicConfig(level=configured.log_level.upper(), format="%(levelname)s %(message)s")
+        logging.basicConfig(
+            level=configured.log_level.upper(), format=LOG_LINE, datefmt="%Y-%m-%d %H:%M:%S%z"
+        )
+        logging.getLogger("peewee").setLevel(logging.INFO)  # its SQL comes with the values
         file = locate(configured.database)
         file.check()
+        if file.path.parent == DEFAULT_DATABASE.parent:
+            make_private(file.path.parent)
         with only_process(file):
             server = Server(file, configured)
             readiness = server.look()
@@ -37,26 +47,10 @@ def main() -> int:
                 return _refuse(readiness.contradiction)
             if not readiness.is_current:
                 logging.getLogger("server").warning("not ready: %s", readiness.message)
-            _run(uvicorn, create_app, server)
+            serving.run(server)
             return _refuse(server.failed) if server.failed else 0
-    except (BadSetting, UnusableDatabase, AlreadyServed, OSError) as exc:
+    except (BadSetting, UnusableDatabase, AlreadyServed, serving.CannotListen, OSError) as exc:
         return _refuse(str(exc))
-
-
-def _run(uvicorn, create_app, server) -> None:  # type: ignore[no-untyped-def]
-    # uvicorn finishes what runs and then sends itself the signal again: by now it shall do nothing.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)
-    config = uvicorn.Config(
-        create_app(server),
-        host=server.settings.host,
-        port=server.settings.port,
-        log_level=server.settings.log_level,
-        timeout_graceful_shutdown=30,
-    )
-    web = uvicorn.Server(config)
-    server.on_failure = lambda: setattr(web, "should_exit", True)
-    web.run()
 
 
 def _refuse(why: str) -> int:

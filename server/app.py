@@ -4,54 +4,57 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from server import __version__, answers, housekeeping
+from server.api import guests, health, invitations, meetings, participants, sessions, settings
 from server.db.model import create_memory_tables
-from server.routes import not_ready, router
+from server.door import Door
 from server.state import LOOK_AGAIN, Server
 
+ROUTERS = (
+    health.router,
+    settings.public,
+    settings.signed,
+    sessions.public,
+    sessions.signed,
+    meetings.router,
+    participants.router,
+    guests.public,
+    guests.guests,
+    guests.signed,
+    invitations.router,
+)
 
-def create_app(server: Server) -> FastAPI:
+
+def create_app(server: Server) -> ASGIApp:
     """Live at once; ready when the schema is current, which is looked at every second."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         create_memory_tables()
+        server.start()
         server.every(LOOK_AGAIN, lambda: _look(server), "looking at the schema")
         server.every(server.settings.purge_interval, lambda: _purge(server), "housekeeping")
         yield
         server.stop()
 
-    app = FastAPI(title="Meeting Server", version=__version__, lifespan=lifespan)
+    # The pages that FastAPI makes of /openapi.json load scripts from another host.
+    app = FastAPI(
+        title="Meeting Server",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.server = server
-    answers.install(app)
-    app.include_router(router)
-
-    @app.get("/healthz")
-    def healthz() -> dict[str, str]:
-        """200 while the process lives."""
-        return {"status": "alive"}
-
-    @app.get("/readyz")
-    def readyz() -> dict[str, str | None]:
-        """200 when requests are served; 503 with what is pending and the command to run."""
-        readiness = server.readiness
-        if not readiness.is_current:
-            raise not_ready(readiness)
-        return {"status": "ready", "migration": readiness.newest}
-
-    @app.get("/version")
-    def version() -> dict[str, Any]:
-        return {
-            "version": __version__,
-            "sqlite": server.file.version.split()[-1],
-            "migration": server.readiness.newest,
-        }
-
-    return app
+    answers.install(app, [route for router in ROUTERS for route in router.routes])
+    for router in ROUTERS:
+        app.include_router(router)
+    return Door(app, server)
 
 
 def _look(server: Server) -> None:
@@ -61,5 +64,5 @@ def _look(server: Server) -> None:
 
 
 def _purge(server: Server) -> None:
-    if server.database is not None and server.readiness.is_current:
-        housekeeping.purge(server.database)
+    if server.is_ready:
+        housekeeping.purge(server)

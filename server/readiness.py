@@ -1,6 +1,7 @@
-"""Whether the schema of the database is the one that this code was written for.
+"""Compare the schema of the database with the code of this process.
 
-Reads only: the files of the migrations, the list of their names and the history.
+The code is what this process was started with: files that change beside it do not count.  Reads
+only: the files of the migrations, the list of their names and the history.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from pathlib import Path
 
 from guarded import history, plan
 from guarded.backends.interface import Backend, Patience
-from guarded.errors import DatabaseLocked, InconsistentHistory, UnusableDatabase
+from guarded.errors import DatabaseLocked, ForeignHistory, InconsistentHistory, UnusableDatabase
 from guarded.listing import names_in
-from guarded.scripts import scripts
+from guarded.scripts import Script, scripts
+from server.db.opened import SqliteError
 
 MIGRATE = Path(__file__).parent / "migrations" / "migrate.py"
 COMMAND = "cd server && python migrations/migrate.py"
@@ -41,9 +43,13 @@ class Readiness:
         return self.contradiction or self.unreadable or "the database is current"
 
 
-def look(database: Backend) -> Readiness:
+def listed_now() -> tuple[Script, ...]:
+    """The migrations of the code as it is on the disk now, with their checksums."""
+    return scripts(MIGRATE.parent, names_in(MIGRATE))
+
+
+def look(database: Backend, listed: tuple[Script, ...]) -> Readiness:
     """A database that is not there is one without any migration; it is not created."""
-    listed = scripts(MIGRATE.parent, names_in(MIGRATE))
     names = tuple(script.name for script in listed)
     try:
         with database.reading(Patience(wait=5)) as inspector:
@@ -52,7 +58,7 @@ def look(database: Backend) -> Readiness:
             applied = history.applied(history.read(inspector))
     except UnusableDatabase as exc:
         return Readiness(unreadable=str(exc))
-    except DatabaseLocked as exc:
+    except (DatabaseLocked, ForeignHistory, SqliteError) as exc:
         return Readiness(unreadable=f"'{database}' can't be read now: {exc}")
     newest = next(reversed(list(applied)), None)
     try:

@@ -1,31 +1,41 @@
-"""What one running server knows: its database, whether that is current, and its own threads.
+"""The state of one running server: its database, what it keeps in memory, and its own threads.
 
 Nothing here creates, alters or migrates a table of the database file.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from peewee import SqliteDatabase
+from peewee import DatabaseError, SqliteDatabase
 
 from guarded.backends.sqlite.connect import SqliteFile
-from guarded.errors import UnusableDatabase
+from server.answers import not_now
+from server.codes import Codes
 from server.db import model
-from server.db.connection import database_to_serve
-from server.readiness import Readiness, look
+from server.db.model import NonceCache, utc_now
+from server.db.opened import OpenedFile, Trouble, Unusable, damage, missing, trouble_of
+from server.mail import Mail
+from server.metrics import Metrics
+from server.nonces import Nonces
+from server.rates import Rates
+from server.readiness import COMMAND, Readiness, listed_now, look
 from server.settings import Settings
+from server.waiting import Waiting
 
 log = logging.getLogger("server")
 LOOK_AGAIN = 1.0  # seconds
+WAITING_WRITERS = 20  # the other threads go on reading
+MOVED = ("database_missing", "database_replaced")
 
 
 class AlreadyServed(Exception):
@@ -39,35 +49,148 @@ class AlreadyServed(Exception):
 
 
 class Server:
-    """The database is open for work while it is current."""
+    """The database is open for work while it is current and whole."""
 
     def __init__(self, file: SqliteFile, settings: Settings) -> None:
         self.file, self.settings = file, settings
-        self.database: SqliteDatabase | None = None
-        self._connection: Any = None
+        self.listed = listed_now()  # the code beside a running process may change
+        self.opened: OpenedFile | None = None
+        self._has_served = False
         self.readiness = Readiness()
+        self.trouble: Trouble | None = None
+        self.codes, self.mail, self.rates = Codes(), Mail(settings.mail), Rates()
+        self.waiting = Waiting()
+        self.nonces = Nonces(file.path.with_name(f"{file.path.name}.nonces"))
+        self.seen: dict[str, datetime] = {}  # client_id: when it last signed a request
+        self.stopping = asyncio.Event()
+        self.metrics = Metrics()
+        self.on_request: Callable[[Any], None] = lambda client: None
         self.failed: str | None = None
         self.on_failure: Callable[[], None] = lambda: None
+        self._writers = threading.BoundedSemaphore(WAITING_WRITERS)
+        self._write_turn = threading.Lock()
         self._stop = threading.Event()
         self._threads: list[threading.Thread] = []
 
+    # The database.
+
     def look(self) -> Readiness:
-        """Look at the schema now, and open the database when it is current."""
-        readiness = look(self.file)
-        if readiness.is_current and self.database is None:
-            try:
-                self._open()
-            except UnusableDatabase as exc:
-                readiness = replace(readiness, unreadable=str(exc))
+        """Look at the file and its schema now, and open it when it can be used."""
+        trouble = self.opened.trouble() if self.opened is not None else None
+        if self.opened is not None and trouble is not None and trouble.code in MOVED:
+            # First of all: nobody shall open the new file beside the log of the old one.
+            self._tell(trouble)
+            self.opened.leave()
+            self.opened, trouble = None, None
+        readiness = look(self.file, self.listed)
+        if self._has_served and not self.file.path.exists():
+            trouble = missing(self.file)
+        elif readiness.unreadable and trouble is None:
+            trouble = damage(self.file) or Trouble("unreadable", readiness.unreadable)
+        elif readiness.is_current and self.opened is None:
+            trouble = self._open()
         self.readiness = readiness
+        self._tell(trouble)
         return readiness
 
-    def _open(self) -> None:
-        timeout = self.settings.busy_timeout
-        database, self._connection = database_to_serve(self.file, timeout=timeout)
-        model.database.initialize(database)
-        self.database = database
+    def _open(self) -> Trouble | None:
+        try:
+            opened = OpenedFile(self.file, timeout=self.settings.busy_timeout)
+            with opened.connected() as database:
+                self._remember_nonces(database)
+        except Unusable as exc:
+            return exc.trouble
+        except DatabaseError as exc:
+            return trouble_of(exc) or Trouble("unreadable", f"'{self.file}' can't be used: {exc}")
+        model.database.initialize(opened.database)
+        self.opened, self._has_served = opened, True
         log.info("the database is current")
+        return opened.trouble()
+
+    def _remember_nonces(self, database: SqliteDatabase) -> None:
+        """Of a database that was moved here without the file beside it."""
+        sql = (
+            "SELECT nonce, CAST(strftime('%s', created_at) AS INTEGER) FROM nonce_cache "
+            "WHERE datetime(created_at) > datetime('now', '-10 minutes')"
+        )
+        for nonce, created in database.execute_sql(sql):
+            self.nonces.add(str(nonce), created)
+
+    def report(self, trouble: Trouble) -> None:
+        """Tell of a trouble that a request has met; the next look decides when it is over."""
+        if self.opened is not None:
+            self.opened.suspect()
+        self._tell(trouble)
+
+    def _tell(self, trouble: Trouble | None) -> None:
+        """One line in the log for every change."""
+        before, self.trouble = self.trouble, trouble
+        if trouble is not None and (before is None or before.code != trouble.code):
+            log.error("%s: %s", trouble.code, trouble.message)
+        elif trouble is None and before is not None:
+            log.info("%s is over", before.code)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.trouble is None and self.opened is not None and self.readiness.is_current
+
+    def require_ready(self) -> OpenedFile:
+        """Raises Unusable or Refusal (503) while the database can't be used."""
+        if self.trouble is not None:
+            raise Unusable(self.trouble)
+        if self.opened is None or not self.readiness.is_current:
+            pending = list(self.readiness.pending)
+            raise not_now("not_ready", self.readiness.message, pending=pending, command=COMMAND)
+        return self.opened
+
+    @contextmanager
+    def reading(self) -> Iterator[SqliteDatabase]:
+        """The database, with a connection for this thread.
+
+        Not a dependency of FastAPI's: that may run in another thread than the route, and a
+        connection of Peewee's belongs to its thread.
+        """
+        with self.require_ready().connected() as database:
+            yield database
+
+    @contextmanager
+    def writing(self) -> Iterator[SqliteDatabase]:
+        """One transaction that writes.  Raises Unusable when it is not its turn in time.
+
+        Threads take turns: SQLite has one writer, and lets the others sleep and try again.
+        """
+        opened = self.require_ready()
+        if not self._writers.acquire(blocking=False):
+            raise _busy()
+        try:
+            if not self._write_turn.acquire(timeout=self.settings.busy_timeout):
+                raise _busy()
+            try:
+                with opened.connected() as database, database.atomic("IMMEDIATE"):
+                    yield database
+                    opened.check_place()  # an acknowledged write is in the file that is there
+            finally:
+                self._write_turn.release()
+        finally:
+            self._writers.release()
+
+    def use_nonce(self, nonce: str, created: int, *, is_write: bool) -> bool:
+        """Use up the nonce of a verified request; False if it was used before.
+
+        A read leaves the database alone, so that it does not wait for whoever writes.
+        """
+        if not self.nonces.use(nonce, created):
+            return False
+        if is_write:
+            moment = datetime.fromtimestamp(created, utc_now().tzinfo)
+            with self.writing():
+                NonceCache.insert(nonce=nonce, created_at=moment).on_conflict_ignore().execute()
+        return True
+
+    # The process.
+
+    def start(self) -> None:
+        self.mail.start()
 
     def fail(self, why: str) -> None:
         """The server has to end: say why, once it has."""
@@ -81,6 +204,9 @@ class Server:
             while not self._stop.wait(seconds):
                 try:
                     work()
+                except (DatabaseError, Unusable) as exc:
+                    if trouble_of(exc) is None:
+                        log.exception("%s failed", name)
                 except Exception:  # the next round may do better; this one is in the log
                     log.exception("%s failed", name)
 
@@ -93,10 +219,15 @@ class Server:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-        if self._connection is not None:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._connection.close()
+        self.mail.stop()
+        self.nonces.close()
+        if self.opened is not None:
+            self.opened.close()
         model.memory_database.close()
+
+
+def _busy() -> Unusable:
+    return Unusable(Trouble("busy", "another process is writing to the database; try again"))
 
 
 @contextmanager
@@ -104,10 +235,14 @@ def only_process(file: SqliteFile) -> Iterator[None]:
     """Hold a lock that the system drops with the process.  Raises AlreadyServed.
 
     Beside the database and not on it: closing a file drops all of a process's locks on it, and
-    SQLite's with them.
+    SQLite's with them.  The lock needs no right to write, so that a file that root made first is
+    good for every user.
     """
     path = file.path.with_name(f"{file.path.name}.serving")
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644))
+        path.chmod(0o644)  # whatever the umask is
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

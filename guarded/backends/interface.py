@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guarded.findings import Finding
     from guarded.project import Project
     from guarded.schema import Column, ForeignKey, Index, Schema, Table
-    from guarded.steps import Target
+    from guarded.steps import Action, Target
 
 Execute = Callable[..., Any]  # SQL and values in, an iterable of rows out
 OnProgress = Callable[[int, int], None]  # parts done, parts in all
@@ -117,11 +117,15 @@ class Ddl(Protocol):
     def apply(self, change: Change) -> None:
         """Do it now, or remember it for ``settle``.  Raises Refused, and nothing is done then."""
 
-    def waiting(self) -> Sequence[str]:
-        """The tables that ``settle`` would change."""
+    def waiting(self) -> Sequence[tuple[str, Action]]:
+        """The tables that ``settle`` would change, and how."""
 
     def settle(self, table: str) -> None:
         """Do what waits for this table."""
+
+    @property
+    def refilled(self) -> int:
+        """The rows that the last ``Refill`` put back."""
 
 
 class RowCount(NamedTuple):
@@ -297,6 +301,15 @@ class Backend(Protocol):
 
     def backups(self) -> list[Path]:
         """The oldest first."""
+
+    def file_to_keep(self, migration: str) -> Path | None:
+        """Where the values that this migration drops may be kept; None: nowhere."""
+
+    def kept_files(self) -> list[Path]:
+        """The files of dropped values, the oldest first."""
+
+    def owner(self) -> Path | None:
+        """A file whose owner the files beside it belong to."""
 
     def prune_backups(self) -> None:
         """Remove all backups but the newest."""

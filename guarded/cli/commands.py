@@ -58,6 +58,7 @@ def cli(context: click.Context) -> None:
         context.invoke(up)
 
 
+discard = click.option("--discard", is_flag=True, help="Don't keep the values that are dropped.")
 no_backup = click.option("--no-backup", is_flag=True, help="Don't take a backup first.")
 
 
@@ -65,8 +66,13 @@ no_backup = click.option("--no-backup", is_flag=True, help="Don't take a backup 
 @to_argument
 @click.option("--dry-run", is_flag=True, help="Only show what would run, like `plan`.")
 @no_backup
+@discard
 def up(
-    session: Session, to: str | None = None, dry_run: bool = False, no_backup: bool = False
+    session: Session,
+    to: str | None = None,
+    dry_run: bool = False,
+    no_backup: bool = False,
+    discard: bool = False,
 ) -> None:
     """Apply what is pending, in order, through TO.
 
@@ -74,7 +80,7 @@ def up(
     """
     if dry_run:
         return _show_plan(session, session.open(), to)
-    runner = session.open_to_change(backup=not no_backup)
+    runner = session.open_to_change(backup=not no_backup, keep=not discard)
     _show_run(session, runner, runner.up(to))
     return None
 
@@ -92,7 +98,8 @@ def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
     """
     runner = session.open_to_change(backup=not no_backup)
     if not yes:
-        losses = runner.losses(to)
+        losses = [str(loss) for loss in runner.losses(to)]
+        losses += [f"values that do not come back: {why}" for why in runner.unkept(to)]
         for loss in losses:
             click.echo(f"lost for good: {loss}", err=True)
         if losses and not sys.stdin.isatty():

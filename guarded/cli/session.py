@@ -23,6 +23,7 @@ from guarded.errors import (
     BrokenPromise,
     DamagedDatabase,
     DatabaseLocked,
+    KeptFailed,
     MigrationError,
 )
 from guarded.project import Project
@@ -36,6 +37,7 @@ HINTS: dict[type[MigrationError], str] = {
     DatabaseLocked: "--wait SECONDS waits longer",
     DamagedDatabase: "{command} restore FILE",
     BackupFailed: "--no-backup goes without",
+    KeptFailed: "--discard keeps nothing",
 }
 
 
@@ -56,16 +58,17 @@ class Session:
         """For questions."""
         return self._open(backup=False)
 
-    def open_to_change(self, *, backup: bool = True) -> Runner:
+    def open_to_change(self, *, backup: bool = True, keep: bool = True) -> Runner:
         self.is_changing = True
-        return self._open(backup)
+        return self._open(backup, keep)
 
-    def _open(self, backup: bool) -> Runner:
+    def _open(self, backup: bool, keep: bool = True) -> Runner:
         self.runner = Runner(
             self.project,
             self.locate(),
             Patience(self.wait, self._waiting),
             backup=backup,
+            keep=keep,
             on_progress=show_progress,
         )
         for name in unknown_files(self.project):

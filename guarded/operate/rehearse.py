@@ -39,7 +39,7 @@ def rehearse(runner: Runner, target: str | None, on_progress: OnProgress) -> Reh
     with runner.backend.copy(runner.patience, on_progress) as copy:
         if copy is None:
             return None
-        on_copy = Runner(runner.project, copy, backup=False)
+        on_copy = Runner(runner.project, copy, backup=False, keep=False)
         before, size = _rows(copy), copy.size()
         outcomes: list[Outcome] = []
         repeated: list[tuple[str, Step]] = []

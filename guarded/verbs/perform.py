@@ -23,11 +23,13 @@ from guarded.changes import (
     DropTable,
     Fill,
     FillEach,
+    Refill,
     RenameColumn,
     RenameTable,
     Statement,
 )
 from guarded.errors import MigrationError, MigrationFailed, Refused
+from guarded.kept import Keeper
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.steps import (
@@ -72,10 +74,12 @@ def run_script(
     ledger: Ledger,
     made: Made | None,
     rows: Rows | None = None,
+    keeper: Keeper | None = None,
 ) -> Outcome:
     """Run one direction of one migration; on a clone, ``rows`` are those that it has not.
 
-    ``made`` limits what a ``down`` may undo.  Raises MigrationFailed with the statement, and what
+    ``made`` limits what a ``down`` may undo, and says from where it refills; ``keeper`` keeps what
+    an ``up`` drops.  Raises MigrationFailed with the statement, and what
     the verbs refuse.  Neither commits nor rolls back, and leaves it to the caller to ask the
     ledger what was lost.
     """
@@ -86,7 +90,7 @@ def run_script(
     ddl = backend.ddl(session, playhouse, ledger)
     rows = rows or Rows(session.inspector)
     look = Look(backend, session, ddl, ledger, playhouse, rows, made)
-    performer = Performer(look)
+    performer = Performer(look, keeper, made)
     migrator = GuardedMigrator(performer)
     started = time.perf_counter()
     with ledger.migration(script.name):
@@ -100,6 +104,7 @@ def run_script(
                         f"{direction.value} of '{script.name}' has to be a plain function"
                     )
                 performer.settle()
+                performer.refill()
                 migrator.check_all_ran()
         except MigrationError as exc:
             if rows.is_foreseen and performer.has_read:  # rows may have told it what to do
@@ -119,7 +124,11 @@ def run_script(
         script.checksum or "",
         round((time.perf_counter() - started) * 1000),
         tuple(performer.steps),
-        Made(frozenset(performer.made), frozenset(performer.found))
+        Made(
+            frozenset(performer.made),
+            frozenset(performer.found),
+            keeper.close() if keeper else None,
+        )
         if direction is Direction.UP
         else Made(),
     )
@@ -128,8 +137,12 @@ def run_script(
 class Performer:
     """The steps of one migration so far, and how the next one is done."""
 
-    def __init__(self, look: Look) -> None:
-        """``has_read``: the migration asked the database something, past the verbs."""
+    def __init__(self, look: Look, keeper: Keeper | None, undone: Made | None) -> None:
+        """``undone`` is what the ``up`` did that a ``down`` undoes.  ``has_read``: the migration
+        asked the database something, past the verbs."""
+        self._keeper = keeper
+        self._kept = undone.kept if undone else None
+        self._refilled: set[Target] = set()
         self.look, self.ledger = look, look.ledger
         self.steps: list[Step] = []
         self.made: set[Target] = set()
@@ -161,8 +174,8 @@ class Performer:
 
     def settle(self) -> None:
         """Do what waits."""
-        for table in self.look.ddl.waiting():
-            with self._step(Step(Action.REBUILD, Target(Kind.TABLE, table))):
+        for table, action in self.look.ddl.waiting():
+            with self._step(Step(action, Target(Kind.TABLE, table))):
                 self.look.ddl.settle(table)
 
     def _do(self, deed: Deed) -> None:
@@ -175,6 +188,8 @@ class Performer:
         waits = ddl.waits(change)
         if not waits:
             self.settle()
+        if deed.loses:
+            step = self._keep(step)
         if not deed.is_raw:
             self.ledger.mean(deed.target, *ddl.affected(change))
             if table := getattr(change, "table", None):
@@ -189,8 +204,48 @@ class Performer:
         self.look.rows.change(*_tables_changed(change))
         if deed.makes:
             self.made.add(deed.target)
+            self.refill()
         if deed.renamed_to is not None:
             self._follow(deed.target, deed.renamed_to)
+
+    def _keep(self, step: Step) -> Step:
+        """Keep the values that the step takes, and say how many."""
+        table = self.look.inspector.table(step.target.table)
+        if self._keeper is None or table is None:
+            return step
+        present = step.target.kind is Kind.TABLE or self.look.column(table, str(step.target.name))
+        if not present:
+            return step
+        rows = self._keeper.keep(self.look.inspector, self.look.names, table, step.target)
+        said = f"{step.note}, {rows} values kept" if step.note else f"{rows} values kept"
+        return step._replace(rows=rows, note=said if rows else step.note)
+
+    def refill(self) -> None:
+        """Put back what the ``up`` dropped of the tables and columns that are there again."""
+        if self._kept is None or not self._kept.path or self.look.rows.is_foreseen:
+            return
+        from guarded import kept
+
+        if kept.missing(self._kept) is not None:  # which the caller has told
+            return
+        wanted = {t for t in self.made if t.kind in (Kind.TABLE, Kind.COLUMN)} - self._refilled
+        if not wanted:
+            return
+        self.settle()
+        for part, rows in kept.parts(Path(self._kept.path)):
+            if part.target in wanted:
+                self._refilled.add(part.target)
+                change = Refill(part.target.table, part.key, part.columns, rows)
+                with self._step(Step(Action.REFILL, part.target)):
+                    self.look.ddl.apply(change)
+                count = self.look.ddl.refilled
+                left = part.rows - count
+                note = f"{count} rows" + (f", {left} fit no more" if left else "")
+                self.steps[-1] = self.steps[-1]._replace(rows=count, note=note)
+            else:
+                for _ in rows:
+                    pass
+        self._refilled |= wanted
 
     def _follow(self, target: Target, new_name: str) -> None:
         """A thing that this migration made is known by its new name from here on."""

@@ -8,7 +8,6 @@ from urllib.parse import quote
 from peewee import SqliteDatabase
 
 from guarded.backends.sqlite.connect import SqliteFile
-from guarded.errors import UnusableDatabase
 
 
 def database_to_serve(
@@ -18,21 +17,18 @@ def database_to_serve(
 
     A write-ahead log lets requests read while a migration writes; it is a property of the file and
     stays when it is set.  The connection is to be kept as long as the database is used, for whoever
-    closes the last one has to take the log into the file.  Raises UnusableDatabase.
+    closes the last one has to take the log into the file.  Raises sqlite3.Error.
     """
     uri = f"file:{quote(str(file.path.absolute()))}?mode=rw"
-    connection = None
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
+    )
     try:
-        connection = sqlite3.connect(
-            uri, uri=True, isolation_level=None, timeout=timeout, check_same_thread=False
-        )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # opens the log
-    except sqlite3.Error as exc:
-        if connection is not None:
-            connection.close()
-        why = f"can't be opened for writing: {exc}"
-        raise UnusableDatabase(file.path, why, "check owner and mode") from exc
+    except sqlite3.Error:
+        connection.close()
+        raise
     return SqliteDatabase(uri, uri=True, pragmas={"foreign_keys": 1}, timeout=timeout), connection
 
 

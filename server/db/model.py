@@ -122,6 +122,20 @@ class ServerSettings(PersistentModel):
         table_name = "ServerSettings"
 
 
+class UserLink(PersistentModel):
+    """An e-mail address, in lower case, and the user that signs in with it."""
+
+    email = CharField(primary_key=True)
+    user_id = CharField()
+    created_at = UtcDateTimeField(default=utc_now, constraints=[Default(NOW)])
+
+    class Meta:
+        table_name = "user_links"
+
+
+UserLink.add_index(UserLink.user_id, name="user_links_user_id")
+
+
 class Invitation(PersistentModel):
     """An invitation by e-mail to register, good for one use."""
 
@@ -147,7 +161,7 @@ class ExternalSession(Model):
     """A guest in a meeting.  In memory only: gone when the process ends.
 
     ``admitted`` is None while the guest is not asking (or was declined and may ask again), False
-    while asking, True once admitted.
+    while asking, True once admitted.  ``secret_digest`` is the SHA-256 of the guest's secret.
     """
 
     session_id = CharField(primary_key=True)
@@ -156,6 +170,7 @@ class ExternalSession(Model):
     identity_key_public = TextField()
     signed_pre_key = TextField()
     pre_keys = JSONListField()
+    secret_digest = CharField(default="")
     admitted = BooleanField(null=True)
     last_admission_request = UtcDateTimeField(null=True)
     admitted_by = CharField(null=True)
@@ -169,14 +184,35 @@ class ExternalSession(Model):
         table_name = "ExternalSessions"
 
 
+class LiveParticipant(Model):
+    """A user's role, answer and presence in a meeting.  In memory only: gone when the process ends.
+
+    Who is invited lasts: it is in ``Meeting.invited_participants``.
+    """
+
+    meeting_id = CharField()
+    user_id = CharField()
+    role = CharField(default="meeting_member")
+    answer = CharField(null=True)
+    is_present = BooleanField(default=False)
+    updated_at = UtcDateTimeField(default=utc_now)
+
+    class Meta:
+        database = memory_database
+        legacy_table_names = False
+        table_name = "live_participants"
+        indexes = ((("meeting_id", "user_id"), True),)
+
+
 PERSISTENT: tuple[type[Model], ...] = (
     ClientSession,
     NonceCache,
     Meeting,
     ServerSettings,
+    UserLink,
     Invitation,
 )
-IN_MEMORY: tuple[type[Model], ...] = (ExternalSession,)
+IN_MEMORY: tuple[type[Model], ...] = (ExternalSession, LiveParticipant)
 
 
 def create_memory_tables() -> None:

@@ -26,6 +26,7 @@ MIGRATIONS = [
     "add_meetings_system",
     "add_server_settings",
     "update_meetings_hybrid_storage",
+    "add_user_links",
 ]
 
 # Files of the former server's time that are never run, and why.
@@ -35,6 +36,13 @@ EXCLUDED = {
     "add_meeting_invitations": "duplicates add_meetings_system",
     "run_hybrid_storage_migration.py.standalone": "standalone test script",
     "index": "the old automatic runner, deprecated",
+}
+
+# Checksums of earlier texts of a migration that mean the same to a database that has it.
+REWORDED = {
+    "update_meetings_hybrid_storage": [
+        "a3bcdcaecd5c4c41eaea4807e7c9ee5ec351ac531bbdc6b0dadaaae7b6ddf306",
+    ],
 }
 
 
@@ -56,6 +64,7 @@ PROJECT = Project(
     directory=HERE.parent,
     listed=MIGRATIONS,
     excluded=EXCLUDED,
+    reworded=REWORDED,
     models=models,
     migrator=migrator,
     location=settings.database_location,

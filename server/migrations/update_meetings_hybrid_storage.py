@@ -82,10 +82,25 @@ HAS_INVITEES = """EXISTS (
     WHERE p.meeting_id = meetings.meeting_id AND p.user_id <> meetings.created_by
 )"""
 
-# On the way back: whoever is in the table already keeps the row.
+# On the way back: the kept rows are in the table by now.  The list of a meeting says who is in; the
+# rows have roles, answers and times.  Meetings without any row are newer, and get new ones.
+UNINVITED = """
+DELETE FROM meeting_participants WHERE NOT EXISTS (
+    SELECT 1 FROM meetings AS m
+    WHERE m.meeting_id = meeting_participants.meeting_id AND (
+        m.created_by = meeting_participants.user_id OR EXISTS (
+            SELECT 1
+            FROM json_each(iif(json_valid(m.invited_participants), m.invited_participants, '[]'))
+            WHERE value = meeting_participants.user_id
+        )
+    )
+)
+"""
 OWNERS = """
 INSERT OR IGNORE INTO meeting_participants (meeting_id, user_id, role)
-SELECT meeting_id, created_by, 'meeting_owner' FROM meetings
+SELECT meeting_id, created_by, 'meeting_owner' FROM meetings AS m WHERE NOT EXISTS (
+    SELECT 1 FROM meeting_participants AS p WHERE p.meeting_id = m.meeting_id
+)
 """
 MEMBERS = """
 INSERT OR IGNORE INTO meeting_participants (meeting_id, user_id, role)
@@ -123,8 +138,9 @@ def down(migrator, db):
         migrator.add_column("meetings", "source_user_id", CharField(null=True)),
         migrator.add_index("meetings", ("status",), name="meetings_status"),
         migrator.create_table(MeetingParticipant),
-        migrator.sql(OWNERS),
     )
     if migrator.has_column("meetings", "invited_participants"):
-        migrator.migrate(migrator.sql(MEMBERS))
+        migrator.migrate(migrator.sql(UNINVITED), migrator.sql(OWNERS), migrator.sql(MEMBERS))
+    else:
+        migrator.migrate(migrator.sql(OWNERS))
     migrator.migrate(migrator.drop_column("meetings", "invited_participants"))

@@ -111,7 +111,7 @@ def installation(tmp_path_factory):
 def test_from_a_clean_clone_to_a_ready_server(installation):
     assert installation.ready()[0] == 200
     done = installation.compose("exec", "-T", "server", "python", "migrations/migrate.py")
-    assert done.stdout.startswith("nothing to do: 4 of 4 applied")
+    assert done.stdout.startswith("nothing to do: 5 of 5 applied")
     assert installation.compose("exec", "-T", "server", "id", "-u").stdout.strip() != "0"
     for tool in ("gcc", "make"):
         assert installation.compose("exec", "-T", "server", "which", tool).returncode != 0
@@ -252,7 +252,7 @@ def test_without_docker_a_local_process_does_the_same(tmp_path):
     assert made.script("--down").returncode == 0
     assert made.ready()[0] == 0
     assert made.script("--migrate-only").stdout.endswith(
-        "nothing to do: 4 of 4 applied, the newest is update_meetings_hybrid_storage\n"
+        "nothing to do: 5 of 5 applied, the newest is add_user_links\n"
     )
 
 

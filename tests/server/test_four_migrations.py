@@ -1,4 +1,4 @@
-"""The four migrations, on an empty file and on every database of the former server."""
+"""The migrations, on an empty file and on every database of the former server."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from guarded.findings import Severity
 from guarded.plan import State
 from guarded.run import Runner
 from guarded.schema import Schema
+from guarded.steps import Action
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests.conftest import (
     LEGACY,
@@ -26,7 +27,14 @@ from tests.conftest import (
     schema_of,
 )
 
-OURS = {"client_sessions", "nonce_cache", "meetings", "ServerSettings", "Invitations"}
+OURS = {
+    "client_sessions",
+    "nonce_cache",
+    "meetings",
+    "ServerSettings",
+    "Invitations",
+    "user_links",
+}
 FIRST = MIGRATIONS[0]
 
 
@@ -72,6 +80,7 @@ EXPECTED_COLUMNS = {
     "ServerSettings": "id server_name server_picture registration_mode allowed_email_suffixes "
     "created_at updated_at",
     "Invitations": "id email token created_at expires_at used used_at invited_by",
+    "user_links": "email user_id created_at",
 }
 EXPECTED_INDEXES = {
     ("client_sessions", "idx_sessions_user"),
@@ -84,6 +93,7 @@ EXPECTED_INDEXES = {
     ("Invitations", "invitations_email"),
     ("Invitations", "invitations_token"),
     ("Invitations", "invitations_expires_at"),
+    ("user_links", "user_links_user_id"),
 }
 
 
@@ -257,10 +267,72 @@ def test_down_through_all_and_up_again_is_the_same_schema(legacy, runner, connec
 def test_down_through_all_leaves_nothing_of_a_fresh_database(runner, connect):
     runner.up()
     runner.down(FIRST)
-    assert row_counts(connect()) == {"schema_history": 8}
+    assert row_counts(connect()) == {"schema_history": 2 * len(MIGRATIONS)}
 
 
-def test_down_brings_the_participants_back(path, runner, connect):
+HYBRID = "update_meetings_hybrid_storage"
+WITH_PARTICIPANTS = ["after2", "after3", "extra_tables", "synced3"]
+PARTICIPANTS = (
+    "SELECT p.* FROM meeting_participants AS p JOIN meetings USING (meeting_id) "
+    "WHERE meeting_id NOT LIKE 'mtg_new%' ORDER BY participant_id"
+)
+MEETINGS = (
+    "SELECT meeting_id, status, max_participants, source_channel_id, source_user_id FROM meetings "
+    "WHERE meeting_id NOT LIKE 'mtg_new%' ORDER BY meeting_id"
+)
+
+
+@pytest.mark.parametrize("name", WITH_PARTICIPANTS)
+def test_down_brings_back_what_up_dropped(name, path, runner, connect):
+    copy_legacy(name, path)
+    connection = connect()
+    connection.execute("UPDATE meetings SET max_participants = 7 WHERE rowid % 3 = 0")
+    before = [connection.execute(sql).fetchall() for sql in (PARTICIPANTS, MEETINGS)]
+    assert {row[1] for row in before[1]} > {"scheduled"}  # there is something to bring back
+    runner.up()
+    for number in range(100):
+        values = f"'mtg_new{number}', 'New', 'me', '2026-01-01 10:00:00', '2026-01-01 11:00:00'"
+        connection.execute(
+            "INSERT INTO meetings (meeting_id, title, created_by, start_time, end_time, "
+            f"""invited_participants) VALUES ({values}, '["you", "x@example.org"]')"""
+        )
+    steps = [step for outcome in runner.down(HYBRID).outcomes for step in outcome.steps]
+    assert [connection.execute(sql).fetchall() for sql in (PARTICIPANTS, MEETINGS)] == before
+    refilled = {str(s.target): s.rows for s in steps if s.action is Action.REFILL}
+    assert refilled["meeting_participants"] == len(before[0])
+    new = connection.execute(
+        "SELECT role, status, count(*) FROM meeting_participants WHERE meeting_id LIKE 'mtg_new%' "
+        "GROUP BY 1, 2 ORDER BY 1"
+    )
+    assert new.fetchall() == [("meeting_member", "invited", 200), ("meeting_owner", "invited", 100)]
+    assert list(path.parent.glob("backups/*.kept.*")) == []
+
+
+def test_nobody_who_was_uninvited_comes_back(path, runner, connect):
+    copy_legacy("after3", path)
+    connection = connect()
+    rows = connection.execute(
+        "SELECT meeting_id, user_id FROM meeting_participants AS p JOIN meetings AS m "
+        "USING (meeting_id) WHERE user_id <> created_by ORDER BY participant_id"
+    ).fetchall()
+    meeting, gone = rows[0]
+    runner.up()
+    listed = json.loads(
+        connection.execute(
+            "SELECT invited_participants FROM meetings WHERE meeting_id = ?", (meeting,)
+        ).fetchone()[0]
+    )
+    left = json.dumps([user for user in listed if user != gone])
+    connection.execute(
+        "UPDATE meetings SET invited_participants = ? WHERE meeting_id = ?", (left, meeting)
+    )
+    runner.down(HYBRID)
+    found = connection.execute("SELECT meeting_id, user_id FROM meeting_participants").fetchall()
+    assert (meeting, gone) not in found
+    assert set(rows) - {(meeting, gone)} <= set(found)
+
+
+def test_down_without_the_kept_file_takes_the_invitees(path, runner, connect):
     copy_legacy("after3", path)
     before = connect().execute(
         "SELECT p.meeting_id, p.user_id FROM meeting_participants AS p JOIN meetings USING "
@@ -268,7 +340,11 @@ def test_down_brings_the_participants_back(path, runner, connect):
     )
     wanted = set(before.fetchall())
     runner.up()
-    runner.down()
+    assert runner.unkept(HYBRID) == []
+    (kept,) = path.parent.glob("backups/*.kept.*")
+    kept.unlink()
+    assert "dropped values is missing" in runner.unkept(HYBRID)[0]
+    runner.down(HYBRID)
     connection = connect()
     rows = connection.execute("SELECT meeting_id, user_id, role FROM meeting_participants")
     found = {(meeting, user): role for meeting, user, role in rows}
@@ -285,7 +361,7 @@ def test_down_brings_the_participants_back(path, runner, connect):
 def test_a_migration_in_the_middle_of_which_something_fails_changes_nothing(
     name, path, tmp_path, connect
 ):
-    """Each of the four, with an exception after its first steps."""
+    """Each of them, with an exception after its first steps."""
 
     copy_legacy("after3", path)
     connect().execute("DROP INDEX idx_sessions_user")

@@ -39,6 +39,17 @@ def backups_of(path: Path) -> list[Path]:
     return sorted(file for file in _files(folder_of(path)) if name.fullmatch(file.name))
 
 
+def kept_file(path: Path, migration: str) -> Path:
+    """Where the values that a migration drops are kept, beside the backups."""
+    return folder_of(path) / f"{path.name}.kept.{stamp()}.{migration}.jsonl"
+
+
+def kept_files(path: Path) -> list[Path]:
+    """The files of dropped values of this database, the oldest first."""
+    name = re.compile(rf"{re.escape(path.name)}\.kept\.{STAMP}\.\w+\.jsonl")
+    return sorted(file for file in _files(folder_of(path)) if name.fullmatch(file.name))
+
+
 def prune(path: Path, keep: int = KEPT) -> None:
     """Remove all backups of this database but the newest."""
     for old in backups_of(path)[:-keep]:

@@ -211,6 +211,19 @@ class SqliteFile:
 
         return backup.backups_of(self.path)
 
+    def file_to_keep(self, migration: str) -> Path | None:
+        from guarded.backends.sqlite import backup
+
+        return backup.kept_file(self.path, migration)
+
+    def kept_files(self) -> list[Path]:
+        from guarded.backends.sqlite import backup
+
+        return backup.kept_files(self.path)
+
+    def owner(self) -> Path | None:
+        return self.path
+
     def prune_backups(self) -> None:
         from guarded.backends.sqlite import backup
 

@@ -1,10 +1,13 @@
-"""How SQLite makes each change: by its own ALTER TABLE, or by a rebuild of the table.
+"""How SQLite makes each change, the cheapest way first: its own ALTER TABLE, an edit of the stored
+text, a rebuild of the table.
 
-Changes that need a rebuild wait, so that several of one table are one rebuild.
+What SQLite's ALTER TABLE can't do waits, so that several changes of one table are one edit, or one
+rebuild if any of them needs it.
 """
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +16,7 @@ from typing import Any, ClassVar
 from peewee import OperationalError, SqliteDatabase
 
 from guarded.backends.interface import Ledger
-from guarded.backends.sqlite import describe, edits, inspect, unknown
+from guarded.backends.sqlite import catalogue, describe, edits, inspect, unknown
 from guarded.backends.sqlite.health import Ailments, ailments, mentioned, trigger_event
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.rebuild import free_name, rebuild
@@ -42,6 +45,7 @@ from guarded.changes import (
     DropTable,
     Fill,
     FillEach,
+    Refill,
     RenameColumn,
     RenameTable,
     SetDefault,
@@ -54,17 +58,20 @@ from guarded.changes import (
 )
 from guarded.errors import Refused
 from guarded.schema import Column, ForeignKey, Index, Table
-from guarded.steps import Kind, Target
+from guarded.steps import Action, Kind, Target
 
 NATIVE_CONSTRAINTS = (3, 53, 0)  # from here on ALTER TABLE has NOT NULL and named CHECKs
 
 
 class Waiting:
-    """A table that waits for its rebuild; ``values`` as in rebuild()."""
+    """A table that waits for its changes; ``values`` as in rebuild().  ``is_edit``: they alter no
+    stored value, so that an edit of the stored text will do."""
 
     def __init__(self, stored: SchemaObject, definition: CreateTable) -> None:
         self.stored, self.definition = stored, definition
+        self.changes: list[Alteration] = []
         self.values: dict[str, str] = {}
+        self.is_edit = True
 
 
 class SqliteDdl:
@@ -75,6 +82,7 @@ class SqliteDdl:
         self.read = database.connection().execute
         self._waiting: dict[str, Waiting] = {}
         self._known_ailments: tuple[object, Ailments] = (None, {})
+        self.refilled = 0
 
     # Looks.
 
@@ -184,21 +192,37 @@ class SqliteDdl:
                 self._APPLY[type(change)](self, change)
         return None
 
-    def waiting(self) -> Sequence[str]:
-        return [waiting.stored.name for waiting in self._waiting.values()]
+    def waiting(self) -> Sequence[tuple[str, Action]]:
+        return [
+            (w.stored.name, Action.EDIT if w.is_edit else Action.REBUILD)
+            for w in self._waiting.values()
+        ]
 
     def settle(self, table: str) -> None:
         waiting = self._waiting.pop(fold(table))
         what = f"table '{table}' can't be rebuilt"
         guards = self._refusing_broken(what, table), self._refusing_unknown(waiting)
         with guards[0], guards[1], self.ledger.trusting():
-            rebuild(self.read, self._execute, table, waiting.definition, waiting.values)
+            if not self._edit(waiting):
+                rebuild(self.read, self._execute, table, waiting.definition, waiting.values)
+
+    def _edit(self, waiting: Waiting) -> bool:
+        if not waiting.is_edit:
+            return False
+        stored, definition = waiting.stored, waiting.definition
+        rest = functools.partial(self._while_triggers_rest, stored.name)
+        return catalogue.edit(self.read, self._execute, stored, definition, waiting.changes, rest)
 
     def _wait(self, change: Alteration) -> None:
         stored = self._stored(change.table)
-        definition = _EDITS[type(change)](self._definition(stored), change)
+        before = self._definition(stored)
+        definition = _EDITS[type(change)](before, change)
+        table = self.table(stored.name)
+        assert table is not None
         waiting = self._waiting.setdefault(fold(stored.name), Waiting(stored, definition))
         waiting.definition = definition
+        waiting.changes.append(change)
+        waiting.is_edit = waiting.is_edit and catalogue.can_edit(table, before, change)
         if isinstance(change, AddColumn) and change.value is not None:
             waiting.values[change.column] = change.value
         if isinstance(change, SetType) and change.cast is not None:
@@ -254,6 +278,15 @@ class SqliteDdl:
         else:
             self.playhouse.drop_index(change.table, change.name).run()
 
+    def _refill(self, change: Refill) -> None:
+        from guarded.backends.sqlite.refill import refill
+
+        def run() -> None:
+            self.refilled = refill(self.database.connection(), change)
+
+        with self.ledger.trusting():
+            self._while_triggers_rest(change.table, run)
+
     def _fill_each(self, change: FillEach) -> None:
         """SQLite calls a function of Python's for each row; what it gives is a value, not SQL."""
         connection = self.database.connection()
@@ -271,18 +304,18 @@ class SqliteDdl:
 
     def _fill(self, change: Fill) -> None:
         condition = f" WHERE {change.where}" if change.where else ""
-        triggers = [
-            item for item in inspect.dependents(self.read, change.table) if item.kind == "trigger"
-        ]
+        update = f"UPDATE {quote(change.table)} SET {quote(change.column)} = {change.expression}"
         with self.ledger.trusting():
-            for trigger in triggers:
-                self._execute(f"DROP TRIGGER {quote(trigger.name)}")
-            self._execute(
-                f"UPDATE {quote(change.table)} SET {quote(change.column)} = {change.expression}"
-                f"{condition}"
-            )
-            for trigger in triggers:
-                self._execute(trigger.sql)
+            run = functools.partial(self._execute, f"{update}{condition}")
+            self._while_triggers_rest(change.table, run)
+
+    def _while_triggers_rest(self, table: str, run: Callable[[], Any]) -> None:
+        triggers = [o for o in inspect.dependents(self.read, table) if o.kind == "trigger"]
+        for trigger in triggers:
+            self._execute(f"DROP TRIGGER {quote(trigger.name)}")
+        run()
+        for trigger in triggers:
+            self._execute(trigger.sql)
 
     def _statement(self, change: Statement) -> None:
         self._execute(change.sql, change.params)
@@ -324,6 +357,7 @@ class SqliteDdl:
         DropIndex: _drop_index,
         Fill: _fill,
         FillEach: _fill_each,
+        Refill: _refill,
         Statement: _statement,
         AddColumn: _add_column,
         DropColumn: _drop_column,
@@ -508,7 +542,7 @@ WAITING = (
 )
 
 # Changes that leave every view, trigger and key as it is.
-HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Statement)
+HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Refill, Statement)
 
 _EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
     AddColumn: lambda table, change: edits.with_column(table, change.definition),

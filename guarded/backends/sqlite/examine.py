@@ -12,6 +12,7 @@ from pathlib import Path
 
 from guarded.backends.interface import Patience
 from guarded.backends.sqlite import backup, inspect, integrity, leftovers, processes, unknown
+from guarded.backends.sqlite.backup import megabytes
 from guarded.backends.sqlite.connect import SqliteFile, companions
 from guarded.backends.sqlite.files import look_around
 from guarded.backends.sqlite.health import ailments
@@ -27,6 +28,7 @@ def examine(file: SqliteFile, project: Project, patience: Patience) -> Iterator[
     yield from _survived("files", lambda: look_around(path))
     yield from _survived("in use", lambda: _users(path))
     yield from _survived("backups", lambda: _backups(path, project))
+    yield from _survived("backups", lambda: _kept(file, project))
     with file.reading(patience) as inspector:
         if inspector is None:
             return
@@ -53,6 +55,15 @@ def _survived(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[F
         why = f"{thing} is not known here" if thing else f"{type(exc).__name__}: {exc}"
         remedy = "" if thing else "see the other findings; a damaged file needs a backup"
         yield Finding(severity, subject, f"could not be examined: {why}", remedy)
+
+
+def _kept(file: SqliteFile, project: Project) -> Iterator[Finding]:
+    if files := file.kept_files():
+        size = megabytes(sum(found.stat().st_size for found in files))
+        sentence = (
+            f"{len(files)} files with dropped values, {size}, for the down of their migrations"
+        )
+        yield Finding(Severity.FINE, "backups", sentence)
 
 
 def _users(path: Path) -> Iterator[Finding]:

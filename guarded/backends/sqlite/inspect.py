@@ -159,6 +159,26 @@ def primary_key(execute: Execute, table: str) -> tuple[str, ...]:
     return tuple(c.name for c in sorted(in_key, key=lambda c: c.primary_key))
 
 
+def unindexed(execute: Execute, table: str) -> str:
+    """The table for a FROM that reads its rows and none of its indexes.
+
+    On a table WITHOUT ROWID, SQLite does not take NOT INDEXED for that; its key is the table.
+    """
+    indexes = execute(f"PRAGMA index_list({quote(table)})")
+    key = next((row[1] for row in indexes if row[3] == "pk"), None)
+    if key is None or not kind_of(execute, table)[1]:
+        return f"{quote(table)} NOT INDEXED"
+    return f"{quote(table)} INDEXED BY {quote(key)}"
+
+
+def kind_of(execute: Execute, table: str) -> tuple[str, bool]:
+    """table, virtual or shadow; and whether it is WITHOUT ROWID."""
+    for schema, _, kind, _, without_rowid, _ in execute(f"PRAGMA table_list({quote(table)})"):
+        if schema == "main":
+            return str(kind), bool(without_rowid)
+    return "table", False
+
+
 def children(execute: Execute, parent: str) -> list[str]:
     """The other tables with a foreign key to this one."""
     rows = execute(

@@ -126,4 +126,4 @@ def _refuse_null_ids(read: Execute, table: str, aside: str, key: str) -> None:
 
 
 def _count(read: Execute, table: str, where: str = "") -> int:
-    return int(next(iter(read(f"SELECT count(*) FROM {quote(table)} NOT INDEXED{where}")))[0])
+    return int(next(iter(read(f"SELECT count(*) FROM {inspect.unindexed(read, table)}{where}")))[0])

@@ -1,0 +1,194 @@
+"""Values that an ``up`` drops, in a file of their own, from which its ``down`` refills.
+
+A file is one JSON value a line: first what was dropped and from where, then its rows, and so on.
+Rows in which every dropped value is NULL or the default are left out: the default brings them back.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from guarded.backends.interface import Inspector, Names
+from guarded.errors import KeptFailed
+from guarded.schema import Table
+from guarded.steps import Kept, Kind, Target
+
+CONSTANT = re.compile(r"[-+]?\d|'|[xX]'")
+SAMPLE = 200  # rows whose length tells about how long a file gets
+MARGIN = 1 << 20  # bytes that stay free beside the file
+CHUNK = 1 << 20
+
+
+class Part(NamedTuple):
+    """What one drop took: the ``columns`` of each row by its ``key``; a whole table has no key."""
+
+    target: Target
+    key: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: int
+
+
+class Keeper:
+    """Writes the file of one migration, if there is something to keep."""
+
+    def __init__(self, path: Path, owner_of: Path | None) -> None:
+        """``owner_of``: the file is for the owner of that one, where this process may give it."""
+        self.path, self._owner_of = path, owner_of
+        self.rows = 0
+        self.unkept: list[str] = []
+        self._file: IO[str] | None = None
+
+    def keep(self, inspector: Inspector, names: Names, table: Table, target: Target) -> int:
+        """Write what a drop of the target will take; gives how many rows.
+
+        Raises KeptFailed, where the disk has no room for example.
+        """
+        if table.kind != "table":
+            self.unkept.append(f"table '{table.name}' is no ordinary table")
+            return 0
+        if target.kind is Kind.TABLE:
+            key: tuple[str, ...] = ()
+            columns = tuple(c.name for c in table.columns if not c.generated)
+            condition = ""
+        else:
+            (column,) = [c for c in table.columns if c.name == target.name]
+            key, columns = table.key, (column.name,)
+            quoted = names.quote(column.name)
+            condition = f"{quoted} IS NOT NULL"
+            if column.meaning is not None and CONSTANT.match(column.meaning):
+                condition += f" AND {quoted} <> {column.meaning}"
+            if column.generated:
+                return 0
+        rows = inspector.count(table.name, condition)
+        if rows and target.kind is Kind.COLUMN and not key:
+            self.unkept.append(f"table '{table.name}' has no primary key")
+            return 0
+        if rows:
+            part = Part(target, key, columns, rows)
+            self._write(part, self._select(inspector, names, table, part, condition))
+        return rows
+
+    def close(self) -> Kept | None:
+        """Make the file durable; None when there was nothing to keep."""
+        if self._file is None:
+            return Kept("", "", 0, tuple(self.unkept)) if self.unkept else None
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+        except OSError as exc:
+            raise KeptFailed(self.path, exc.strerror or str(exc)) from exc
+        self._file = None
+        return Kept(str(self.path), checksum(self.path), self.rows, tuple(self.unkept))
+
+    def discard(self) -> None:
+        if self._file is not None:
+            self._file.close()
+        with suppress(OSError):  # there may be no such folder
+            self.path.unlink(missing_ok=True)
+
+    def _select(
+        self, inspector: Inspector, names: Names, table: Table, part: Part, condition: str
+    ) -> Iterator[list[Any]]:
+        columns = ", ".join(map(names.quote, (*part.key, *part.columns)))
+        where = f" WHERE {condition}" if condition else ""
+        for row in inspector.execute(f"SELECT {columns} FROM {names.quote(table.name)}{where}"):
+            yield [_encoded(value) for value in row]
+
+    def _write(self, part: Part, rows: Iterator[list[Any]]) -> None:
+        target = part.target
+        head = {
+            "dropped": [target.kind.value, target.table, target.name],
+            "key": part.key,
+            "columns": part.columns,
+            "rows": part.rows,
+        }
+        try:
+            file = self._open()
+            print(json.dumps(head, ensure_ascii=False), file=file)
+            for number, row in enumerate(rows):
+                print(json.dumps(row, separators=(",", ":")), file=file)
+                if number == SAMPLE:
+                    self._look_for_room(file, part.rows)
+        except OSError as exc:
+            raise KeptFailed(self.path, exc.strerror or str(exc)) from exc
+        self.rows += part.rows
+
+    def _open(self) -> IO[str]:
+        if self._file is None:
+            self.path.parent.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+            self._file = os.fdopen(descriptor, "w", encoding="utf-8", buffering=CHUNK)
+            if self._owner_of is not None and hasattr(os, "chown") and os.geteuid() == 0:
+                status = self._owner_of.stat()
+                for path in (self.path, self.path.parent):
+                    os.chown(path, status.st_uid, status.st_gid)
+        return self._file
+
+    def _look_for_room(self, file: IO[str], rows: int) -> None:
+        file.flush()
+        needed = file.tell() * rows // SAMPLE + MARGIN
+        free = shutil.disk_usage(self.path.parent).free
+        if free < needed:
+            why = f"about {needed / 1e6:.1f} MB are needed, and {free / 1e6:.1f} MB are free"
+            raise KeptFailed(self.path, why)
+
+
+def parts(path: Path) -> Iterator[tuple[Part, Iterator[tuple[Any, ...]]]]:
+    """What the file has, in the order of the drops; each with its rows, which have to be read."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            head = json.loads(line)
+            kind, table, name = head["dropped"]
+            target = Target(Kind(kind), table, name)
+            part = Part(target, tuple(head["key"]), tuple(head["columns"]), head["rows"])
+            yield part, _rows(file, part.rows)
+
+
+def missing(kept: Kept) -> str | None:
+    """Why the file can't be used, or None."""
+    path = Path(kept.path)
+    if not path.is_file():
+        return f"'{path}' with {kept.rows} dropped values is missing"
+    if checksum(path) != kept.sha256:
+        return f"'{path}' with {kept.rows} dropped values was changed"
+    return None
+
+
+def checksum(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def _rows(lines: Iterable[str], count: int) -> Iterator[tuple[Any, ...]]:
+    for _, line in zip(range(count), lines):
+        yield tuple(_decoded(value) for value in json.loads(line))
+
+
+def _encoded(value: Any) -> Any:
+    """What JSON has no word for goes into an object of one item."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"bytes": base64.b64encode(bytes(value)).decode()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        ((kind, text),) = value.items()
+        return base64.b64decode(text) if kind == "bytes" else float(text)
+    return value

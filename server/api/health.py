@@ -1,0 +1,55 @@
+"""The state of the server, for everybody; these routes never wait for the database."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from server import __version__, metrics
+from server.answers import errors
+from server.api.access import ServerHere
+from server.db.opened import SQLITE_VERSION
+
+router = APIRouter(tags=["health"])
+
+
+class Alive(BaseModel):
+    status: Literal["alive"] = "alive"
+
+
+class Ready(BaseModel):
+    status: Literal["ready"] = "ready"
+    migration: str | None
+
+
+class Version(BaseModel):
+    version: str
+    sqlite: str
+    migration: str | None
+
+
+@router.get("/healthz")
+async def healthz() -> Alive:
+    """200 while the process lives."""
+    return Alive()
+
+
+@router.get("/readyz", responses=errors(503))
+async def readyz(server: ServerHere) -> Ready:
+    """200 when requests are served; 503 with the reason, and the command to run."""
+    server.require_ready()
+    return Ready(migration=server.readiness.newest)
+
+
+@router.get("/version")
+async def version(server: ServerHere) -> Version:
+    return Version(version=__version__, sqlite=SQLITE_VERSION, migration=server.readiness.newest)
+
+
+@router.get("/metrics", include_in_schema=False)
+async def counters(server: ServerHere) -> Response:
+    """For Prometheus; the door lets nobody in here but on METRICS_PORT."""
+    text = server.metrics.text(is_ready=server.is_ready, guests=metrics.guests())
+    return Response(text, media_type="text/plain; version=0.0.4")

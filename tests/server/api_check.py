@@ -1,0 +1,44 @@
+"""Run schemathesis with all its checks on a server, unsigned and signed: ``make test-api``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.conftest import ROOT
+from tests.server.world import Api, migrate
+
+SECONDS = "100"  # for each of the two runs
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "meetings.sqlite"
+        migrate(path)
+        api = Api(path, ADMINS="me@example.org", TRUSTED_PROXIES="127.0.0.1").ready()
+        session = Path(folder) / "session.json"
+        command = [sys.executable, "-m", "server", "session", "add", "me@example.org"]
+        environ = {**os.environ, "DB_PATH": str(path)}
+        session.write_bytes(subprocess.check_output(command, cwd=ROOT, env=environ))
+        worst = max(run(api), run(api, API_SESSION=str(session)))
+        status, log = api.stop()
+    if status or "Traceback" in log:
+        sys.stderr.write(log)
+        return 1
+    return worst
+
+
+def run(api: Api, **environ: str) -> int:
+    command = [
+        Path(sys.executable).with_name("schemathesis"), "run", f"{api.url}/openapi.json",
+        "--checks", "all", "--continue-on-failure", "--max-time", SECONDS, "--warnings", "off",
+    ]  # fmt: skip
+    hooks = {"SCHEMATHESIS_HOOKS": "tests.server.api_hooks", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, env={**os.environ, **hooks, **environ}).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
