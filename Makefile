@@ -18,7 +18,7 @@ check: $(VENV)/.check
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 faults: $(VENV)/.check
-	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/migrations/test_crash.py
+	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/test_crash.py
 
 test-api: $(VENV)/.api
 	$(BIN)/python -m tests.server.api_check

@@ -7,6 +7,7 @@ MigrationError
 ├── UnknownMigration      a name that is not listed
 ├── UnusableMigration     a file that can't be loaded, or has no up() or down()
 ├── UnusableName          a name that a new migration can't have
+├── UnusableFolder        a folder that a new project can't have
 ├── InconsistentHistory   files, list and history contradict each other
 │   ├── MissingMigration      listed, and there is no such file
 │   ├── ChangedMigration      edited after it was applied
@@ -62,6 +63,12 @@ class UnusableName(MigrationError):
     def __init__(self, name: str, why: str) -> None:
         self.name, self.why = name, why
         super().__init__(f"no new migration can be named '{name}': {why}")
+
+
+class UnusableFolder(MigrationError):
+    def __init__(self, folder: Path, why: str, remedy: str) -> None:
+        self.folder, self.why, self.remedy = folder, why, remedy
+        super().__init__(f"'{folder}' {why}; {remedy}")
 
 
 class InconsistentHistory(MigrationError):

@@ -15,8 +15,7 @@ from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import tables_in_memory
 from guarded.steps import Direction, Kind, Made, Outcome, Target, takes
-from guarded.verbs.look import Rows
-from guarded.verbs.perform import run_script
+from guarded.verbs.perform import Rows, run_script
 
 
 class Forecast(NamedTuple):

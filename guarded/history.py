@@ -5,7 +5,6 @@ Append-only.  A migration is applied when its newest row is not a ``down``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -48,6 +47,8 @@ class Entry(NamedTuple):
     @property
     def made(self) -> Made:
         """What the migration's ``down`` may undo."""
+        import json
+
         items = json.loads(self.made_json)
         found = frozenset(tuple(item[1:]) for item in items if item[0] == FOUND)
         kept = next((item[1:] for item in items if item[0] == KEPT), None)
@@ -113,6 +114,8 @@ def append(
     made: Made,
 ) -> None:
     """Add a row, at this moment."""
+    import json
+
     items: list[Any] = sorted([t.kind.value, t.table, t.name or ""] for t in made.targets)
     items += sorted([FOUND, *found] for found in made.found)
     items += [[KEPT, *made.kept]] if made.kept else []

@@ -57,17 +57,21 @@ def _find(source: str, name: str) -> ast.List:
     except SyntaxError as exc:
         raise UnusableMigration(name, f"the file with the list has an error: {exc}") from exc
     for node in tree.body:
-        targets = node.targets if isinstance(node, ast.Assign) else []
-        if any(isinstance(target, ast.Name) and target.id == LIST for target in targets):
-            assert isinstance(node, ast.Assign)
-            if isinstance(node.value, ast.List):
-                return node.value
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        is_list = any(isinstance(target, ast.Name) and target.id == LIST for target in targets)
+        if is_list and isinstance(node.value, ast.List):
+            return node.value
     raise UnusableMigration(name, f"there is no list {LIST} = […] to be found")
 
 
 def _inserted(source: str, found: ast.List, name: str) -> str:
     offsets = _Offsets(source)
     end = offsets.at(found.end_lineno, found.end_col_offset) - 1  # before the bracket
+    if not found.elts and source[end - 1] == "[":  # one name a line from the beginning
+        line_end = "\r\n" if "\r\n" in source else "\n"
+        return f'{source[:end]}{line_end}    "{name}",{line_end}{source[end:]}'
     if not found.elts:
         return f'{source[:end]}"{name}"{source[end:]}'
     last = found.elts[-1]

@@ -5,6 +5,7 @@ A run that has nothing to do takes no lock, imports no migration and writes no b
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,14 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from guarded import history, plan
-from guarded.backends.interface import Backend, Inspector, OnProgress, Patience, Session
 from guarded.errors import BrokenPromise, OnlyCopy
+from guarded.patience import Patience
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import State, read_state, tables_in_memory, tables_of
 from guarded.steps import Direction, Made, Outcome
 
 if TYPE_CHECKING:
+    from guarded.backends.interface import Backend, Inspector, OnProgress, Session
     from guarded.diff import Difference
     from guarded.forecast import Forecast, Loss
     from guarded.kept import Keeper
@@ -216,8 +218,8 @@ class Runner:
         ledger = self.backend.ledger(session, tables_in_memory(self.project))
         outcomes = []
         for script in chosen:
-            keeper = self._keeper(script) if direction is Direction.UP and self.keep else None
             arguments = (self.project, self.backend, session, script, direction, ledger)
+            keeper = functools.partial(self._keeper, script, direction)
             outcome = run_script(*arguments, limit(script), keeper=keeper)
             written = ledger.written()
             if any(written):
@@ -263,11 +265,11 @@ class Runner:
         if self._taken is not None:
             self.backend.prune_backups()
 
-    def _keeper(self, script: Script) -> Keeper | None:
+    def _keeper(self, script: Script, direction: Direction) -> Keeper | None:
         from guarded.kept import Keeper
 
         path = self.backend.file_to_keep(script.name)
-        if path is None:
+        if path is None or direction is not Direction.UP or not self.keep:
             return None
         keeper = Keeper(path, self.backend.owner())
         self._keepers.append(keeper)

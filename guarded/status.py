@@ -6,15 +6,17 @@ Loads neither peewee nor a migration.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guarded import history, plan
-from guarded.backends.interface import Inspector
 from guarded.history import Entry
 from guarded.plan import Standing
 from guarded.project import Project
 from guarded.scripts import Script, scripts, strays
 from guarded.steps import Made
+
+if TYPE_CHECKING:
+    from guarded.backends.interface import Inspector
 
 
 class State(NamedTuple):

@@ -14,7 +14,9 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFAULT_DATABASE = ROOT / "data" / "meetings.sqlite"
+IS_CHECKOUT = (ROOT / "pyproject.toml").is_file()
+# Installed as a package, the folder above holds other people's packages, and is no place for data.
+DEFAULT_DATABASE = (ROOT if IS_CHECKOUT else Path()) / "data" / "meetings.sqlite"
 LEVELS = ("critical", "error", "warning", "info", "debug")
 ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
 PORT = "a port, from 1 to 65535"
@@ -62,7 +64,10 @@ class Settings(NamedTuple):
 
 
 def database_location(environ: Mapping[str, str] = os.environ) -> str:
-    """URL or path of the database: DATABASE_URL, else DB_PATH, else data/meetings.sqlite."""
+    """URL or path of the database: DATABASE_URL, else DB_PATH, else data/meetings.sqlite.
+
+    That is in the checkout, or where there is none, in the working directory.
+    """
     return environ.get("DATABASE_URL") or environ.get("DB_PATH") or str(DEFAULT_DATABASE)
 
 

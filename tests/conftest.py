@@ -28,7 +28,23 @@ from tests import apsw_driver
 
 ROOT = Path(__file__).parent.parent
 MIGRATE = ROOT / "server" / "migrations" / "migrate.py"
-LEGACY = sorted(path.stem for path in (ROOT / "tests" / "legacy").glob("*.sqlite"))
+# Of the former server; without the one that has a history.
+LEGACY = sorted(
+    {path.stem for path in (ROOT / "tests" / "legacy").glob("*.sqlite")} - {"first_edition"}
+)
+
+
+def project_files() -> list[str]:
+    """The files of the project, as a clone or the sdist has them, by their paths in it."""
+    command = ["git", "ls-files", "-co", "--exclude-standard"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    sources = next(ROOT.glob("*.egg-info/SOURCES.txt"), None)
+    if done.returncode and sources is not None:  # an sdist
+        names = [name for name in sources.read_text().splitlines() if ".egg-info/" not in name]
+    else:
+        names = done.stdout.splitlines()
+    return sorted(name for name in names if (ROOT / name).is_file())
+
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 

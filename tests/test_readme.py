@@ -13,7 +13,7 @@ import pytest
 
 from guarded.cli.commands import cli as command_line
 from server.migrations.migrate import EXCLUDED, MIGRATIONS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, project_files
 
 README = (ROOT / "README.md").read_text()
 # What the reader of a section does, one after the other: an edit of a model, a block of commands.
@@ -31,19 +31,9 @@ SECTIONS = {
 @pytest.fixture
 def copy(tmp_path):
     """The project as a clone has it, set up already: its environment is this one."""
-    files = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
-    )
-    names = files.stdout.splitlines() or [
-        str(path.relative_to(ROOT))
-        for folder in ("server", "data")
-        for path in (ROOT / folder).rglob("*")
-        if path.is_file()
-    ]
-    for name in {*names, "Makefile", "setup.cfg", "pyproject.toml"}:
-        if (ROOT / name).exists():
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / name)
+    for name in project_files():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / ".venv").mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
         (tmp_path / ".venv" / name).symlink_to(Path(sys.prefix) / name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from guarded.author.from_models import DECIDE
 from guarded.findings import Finding, Severity
@@ -19,10 +19,17 @@ ONE_DIALECT = re.compile(
 )
 
 
-def lint(name: str, source: str, in_memory: Collection[str]) -> list[Finding]:
+def lint(
+    name: str,
+    source: str,
+    in_memory: Collection[str],
+    own_packages: Collection[str],
+    fold: Callable[[str], str],
+) -> list[Finding]:
     """PROBLEM for what breaks a promise, NOTE for what holds on SQLite only.
 
-    Raises SyntaxError and ValueError for what is no Python.
+    ``own_packages`` are those of the application.  Raises SyntaxError and ValueError for what is no
+    Python.
     """
     tree = ast.parse(source)
     found = list(_structure(tree))
@@ -32,11 +39,11 @@ def lint(name: str, source: str, in_memory: Collection[str]) -> list[Finding]:
             more = itertools.takewhile(lambda text: text.startswith("# "), lines[number:])
             doubt = " ".join([line.removeprefix(DECIDE), *(text[2:] for text in more)])
             found.append(_problem(number, f"not decided: {doubt}"))
-    memory = {table.lower() for table in in_memory}
+    memory = set(map(fold, in_memory))
     for node in ast.walk(tree):
-        found += _imports(node)
+        found += _imports(node, own_packages)
         if isinstance(node, ast.Call):
-            found += _call(node, memory)
+            found += _call(node, lambda table: fold(table) in memory)
     texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     dialect = sorted({m.group(1) for text in texts for m in ONE_DIALECT.finditer(str(text.value))})
     if dialect:
@@ -55,21 +62,21 @@ def _structure(tree: ast.Module) -> Iterator[Finding]:
             yield _problem(1, f"there is no {name}(migrator, db)")
 
 
-def _imports(node: ast.AST) -> Iterator[Finding]:
+def _imports(node: ast.AST, own_packages: Collection[str]) -> Iterator[Finding]:
     modules = []
     if isinstance(node, ast.Import):
         modules = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
         modules = [node.module or ""]
     for module in modules:
-        if module.split(".")[0] == "server":
+        if module.split(".")[0] in own_packages:
             yield _problem(
                 getattr(node, "lineno", 0),
                 f"imports {module}, which will change: declare frozen models in the file",
             )
 
 
-def _call(node: ast.Call, in_memory: Collection[str]) -> Iterator[Finding]:
+def _call(node: ast.Call, is_in_memory: Callable[[str], bool]) -> Iterator[Finding]:
     name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
     first = node.args[0] if node.args else None
     text = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
@@ -78,7 +85,7 @@ def _call(node: ast.Call, in_memory: Collection[str]) -> Iterator[Finding]:
     if name in ("execute_sql", "execute") and DDL.match(text):
         yield _problem(node.lineno, f"raw DDL past the guards: use a verb for {text.split()[:3]}")
     on_table = isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name)
-    if on_table and text.lower() in in_memory:
+    if on_table and is_in_memory(text):
         yield _problem(node.lineno, f"table '{text}' is in memory only: change its model instead")
 
 

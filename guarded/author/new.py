@@ -12,6 +12,8 @@ from guarded.errors import UnusableMigration
 from guarded.project import Project
 from guarded.run import Runner
 
+INSTALLED = {"site-packages", "dist-packages"}  # folders of packages; the second is Debian's
+
 
 def create(project: Project, name: str, text: str | None = None) -> Path:
     """Write the file, from the template where no text is given, and add the name to the list.
@@ -21,7 +23,7 @@ def create(project: Project, name: str, text: str | None = None) -> Path:
     _check_name(project, name)
     if project.listing is None:
         raise UnusableMigration(name, "this project does not say which file holds the list")
-    if "site-packages" in project.directory.parts:
+    if INSTALLED & set(project.directory.parts):
         raise UnusableMigration(
             name, f"'{project.directory}' is an installed package; work in a checkout"
         )

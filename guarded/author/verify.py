@@ -67,7 +67,7 @@ def verify(project: Project, backend: Backend) -> list[Verdict]:
             started = time.monotonic()
             part = project._replace(listed=project.listed[:number], models=_no_check(project))
             try:
-                _lint(project, verdict)
+                _lint(project, verdict, scratch.names.fold)
                 _Trial(part, scratch, verdict).run()
                 if number == len(project.listed):
                     _compare_with_models(project, scratch, verdict)
@@ -250,12 +250,15 @@ def _number(value: Any) -> Any:
     return number if number is not None and number.is_finite() else value
 
 
-def _lint(project: Project, verdict: Verdict) -> None:
+def _lint(project: Project, verdict: Verdict, fold: Callable[[str], str]) -> None:
     file = project.directory / f"{verdict.name}.py"
     if file.exists():
         with suppress(SyntaxError, ValueError):  # loading it will say so
             text = file.read_text(encoding="utf-8-sig", errors="replace")
-            verdict.findings += lint(verdict.name, text, list(tables_in_memory(project)))
+            models = project.models()
+            own = {m.__module__.partition(".")[0] for m in (*models.persistent, *models.in_memory)}
+            in_memory = list(tables_in_memory(project))
+            verdict.findings += lint(verdict.name, text, in_memory, own, fold)
 
 
 def _no_check(project: Project) -> Callable[[], Any]:

@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from guarded.patience import Patience as Patience
+
 if TYPE_CHECKING:
     from guarded.changes import Change, Fill
     from guarded.findings import Finding
@@ -19,13 +21,6 @@ if TYPE_CHECKING:
 
 Execute = Callable[..., Any]  # SQL and values in, an iterable of rows out
 OnProgress = Callable[[int, int], None]  # parts done, parts in all
-
-
-class Patience(NamedTuple):
-    """``wait``: seconds for another process's lock; ``on_wait`` hears once who holds it."""
-
-    wait: float = 60.0
-    on_wait: Callable[[list[str]], None] = lambda holders: None
 
 
 class Names(Protocol):
@@ -201,8 +196,9 @@ class Ledger(Protocol):
     def migration(self, name: str) -> AbstractContextManager[None]:
         """While the block runs, deny what a migration must not do."""
 
-    def before(self, sql: str, params: Sequence[Any], *, meant: bool) -> Effects:
-        """Look at a statement that is about to run.  Raises Refused for what is denied."""
+    def before(self, sql: str, params: Sequence[Any], *, meant: bool, is_own: bool) -> Effects:
+        """Look at a statement that is about to run: ``meant``, all that it says; ``is_own``, it is
+        the engine's own.  Raises Refused for what is denied."""
 
     def mean(self, *targets: Target) -> None:
         """These are meant to change.  Raises InMemoryTable."""
@@ -294,9 +290,9 @@ class Backend(Protocol):
     def back_up(
         self, patience: Patience, on_progress: OnProgress, *, deep: bool = False
     ) -> Backup | None:
-        """Take a backup; None while there is no database.  ``deep``: look for damaged indexes, too.
+        """Take a backup; None while there is no database, or where this kind keeps none.
 
-        Raises BackupFailed.
+        ``deep``: look for damaged indexes, too.  Raises BackupFailed.
         """
 
     def backups(self) -> list[Path]:

@@ -11,13 +11,13 @@ import click
 
 from guarded.cli import output
 from guarded.cli.session import (
+    OPTIONS,
     Session,
     command,
     run_and_exit,
     show_progress,
     to_argument,
     warn,
-    with_options,
 )
 from guarded.errors import BackupFailed, UnusableDatabase
 from guarded.plan import State
@@ -38,8 +38,11 @@ def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) ->
         context.exit()
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@with_options
+@click.group(
+    invoke_without_command=True,
+    params=list(OPTIONS),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--version",
     is_flag=True,
@@ -228,7 +231,8 @@ def backup(session: Session) -> int:
     backend = runner.backend
     taken = backend.back_up(runner.patience, show_progress, deep=True)
     if taken is None:
-        raise BackupFailed(Path(str(backend)), "there is no database yet")
+        why = f"{backend.version} keeps none" if backend.is_there else "there is no database yet"
+        raise BackupFailed(Path(str(backend)), why)
     backend.prune_backups()
     session.show(
         [f"backup   {taken.path}", *output.finding_lines(taken.findings)],

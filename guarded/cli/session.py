@@ -12,12 +12,10 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext, redirect_stdout
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from guarded.backends.interface import Backend, Patience
-from guarded.backends.sqlite.connect import locate
 from guarded.errors import (
     BackupFailed,
     BrokenPromise,
@@ -26,9 +24,13 @@ from guarded.errors import (
     KeptFailed,
     MigrationError,
 )
+from guarded.patience import Patience
 from guarded.project import Project
 from guarded.run import Runner
 from guarded.status import unknown_files
+
+if TYPE_CHECKING:
+    from guarded.backends.interface import Backend
 
 COULD_NOT = 2
 Function = Callable[..., Any]
@@ -65,7 +67,7 @@ class Session:
     def _open(self, backup: bool, keep: bool = True) -> Runner:
         self.runner = Runner(
             self.project,
-            self.locate(),
+            locate(self.project, self.database),
             Patience(self.wait, self._waiting),
             backup=backup,
             keep=keep,
@@ -74,10 +76,6 @@ class Session:
         for name in unknown_files(self.project):
             warn(f"'{name}' is neither listed nor excluded in migrate.py, and is never run")
         return self.runner
-
-    def locate(self) -> Backend:
-        named = self.project.location() if self.database is None else self.database
-        return locate(named, self.project.register)
 
     def show(self, lines: Sequence[str], **document: Any) -> None:
         """The lines, or under --json the one document."""
@@ -93,6 +91,15 @@ class Session:
     def _waiting(self, holders: list[str]) -> None:
         by = f", held by {', '.join(holders)}" if holders else ""
         warn(f"waiting up to {self.wait:g} s for the write lock{by}")
+
+
+def locate(project: Project, location: str | None) -> Backend:
+    """The database of this URL or path, by default the project's; the one place that knows which
+    kinds there are.  Raises UnusableDatabase."""
+    from guarded.backends.sqlite import connect
+
+    named = project.location() if location is None else location
+    return connect.locate(named, project.register)
 
 
 def show_progress(done: int, total: int) -> None:
@@ -111,27 +118,12 @@ def command(group: click.Group) -> Callable[[Function], click.Command]:
 
     def add(function: Function) -> click.Command:
         name = function.__name__.rstrip("_").replace("_", "-")
-        made = click.command(name)(with_options(click.pass_obj(_stoppable(function))))
+        make = click.command(name, params=list(OPTIONS))
+        made = make(click.pass_obj(_stoppable(function)))
         group.add_command(made)
         return made
 
     return add
-
-
-def with_options(command: Function) -> Function:
-    """Give a command, or the group, the options that go into the session."""
-    for add in (
-        _option("--wait", type=_Seconds(), metavar="SECONDS", help=WAIT),
-        _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
-        _option("--json", is_flag=True, help="Print one JSON document."),
-        _option("--database", metavar="URL|PATH", help=DATABASE),
-    ):
-        command = add(command)
-    return command
-
-
-WAIT = "How long to wait for another process; 60 if not given."
-DATABASE = "If not given: DATABASE_URL, else DB_PATH, else the project's own."
 
 
 class _Seconds(click.FloatRange):
@@ -170,12 +162,23 @@ def _stoppable(command: Function) -> Function:
     return run
 
 
-def _option(*names: str, **attributes: Any) -> Callable[[Function], Function]:
+def _option(*names: str, **attributes: Any) -> click.Option:
     def keep(context: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value is not None and parameter.name:
             setattr(context.find_object(Session), parameter.name, value)
 
-    return click.option(*names, expose_value=False, callback=keep, default=None, **attributes)
+    return click.Option(names, expose_value=False, callback=keep, default=None, **attributes)
+
+
+WAIT = "How long to wait for another process; 60 if not given."
+DATABASE = "If not given: DATABASE_URL, else DB_PATH, else the project's own."
+# Of every command and the group; they go into the session.
+OPTIONS = (
+    _option("--database", metavar="URL|PATH", help=DATABASE),
+    _option("--json", is_flag=True, help="Print one JSON document."),
+    _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
+    _option("--wait", type=_Seconds(), metavar="SECONDS", help=WAIT),
+)
 
 
 def run_and_exit(

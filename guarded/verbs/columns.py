@@ -25,7 +25,7 @@ from guarded.schema import Column, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
 from guarded.verbs import tables
-from guarded.verbs.look import Deed, Deeds, Look, Skip, declared_default, default_sql
+from guarded.verbs.perform import Deed, Deeds, Look, Skip, declared_default, default_sql
 
 
 def add_column(

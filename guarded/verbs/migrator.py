@@ -12,8 +12,7 @@ from typing import Any
 
 from guarded.errors import Refused, nearest
 from guarded.verbs import columns, constraints, tables
-from guarded.verbs.look import Deeds
-from guarded.verbs.perform import Performer
+from guarded.verbs.perform import Deeds, Performer
 
 Verb = Callable[..., Deeds]
 

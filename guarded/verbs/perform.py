@@ -10,14 +10,14 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from peewee import Database, IntegrityError, OperationalError
+from peewee import SQL, Database, Field, ForeignKeyField, IntegrityError, OperationalError
 
-from guarded.backends.interface import Backend, Effects, Ledger, Session
+from guarded.backends.interface import Backend, Ddl, Effects, Inspector, Ledger, Session
 from guarded.changes import (
     Change,
     DropTable,
@@ -28,14 +28,16 @@ from guarded.changes import (
     RenameTable,
     Statement,
 )
-from guarded.errors import MigrationError, MigrationFailed, Refused
+from guarded.errors import MigrationError, MigrationFailed, Refused, RowsDoNotFit, nearest
 from guarded.kept import Keeper
 from guarded.project import Project
+from guarded.schema import Column, Table
 from guarded.scripts import Script
 from guarded.steps import (
     Action,
     Direction,
     Found,
+    Kept,
     Kind,
     Made,
     Outcome,
@@ -43,11 +45,46 @@ from guarded.steps import (
     Target,
     statement,
 )
-from guarded.verbs.look import Deed, Deeds, Look, Rows, Skip, So, found_by, unique_name
+from guarded.steps import column as column_of
 
 SELECTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
 
+
+class Skip(NamedTuple):
+    """Nothing to do, and why.  ``is_so``: what the verb asks for was so already."""
+
+    target: Target
+    why: str
+    is_so: bool = False
+
+
+class So(NamedTuple):
+    """What a verb of this name would find to be so already; no step of its own."""
+
+    verb: str
+    target: Target
+
+
+class Deed(NamedTuple):
+    """A change to be made, and the step that it is.
+
+    ``makes``: the target was not there before.  ``loses``: its values go with it.  ``counts``: the
+    step is a skip when no row was changed.  ``is_raw``: a statement of the migration's own.
+    """
+
+    action: Action
+    target: Target
+    change: Change
+    note: str = ""
+    renamed_to: str | None = None
+    makes: bool = False
+    loses: bool = False
+    counts: bool = False
+    is_raw: bool = False
+
+
+Deeds = Iterator[Skip | So | Deed]
 # The verbs that undo each other: a ``down`` leaves alone what its ``up`` found to be so.
 INVERSES = {
     "add_not_null": ("drop_not_null",),
@@ -65,6 +102,36 @@ INVERSES = {
 }
 
 
+class Rows:
+    """The rows that a verb may ask about before it acts.
+
+    On a clone they are those of the database that was cloned, as long as nothing that ran since can
+    have changed them; a question about others has no answer.
+    """
+
+    def __init__(self, inspector: Inspector, *, is_foreseen: bool = False) -> None:
+        self.inspector, self.is_foreseen = inspector, is_foreseen
+        self._unsure: set[str] | None = set() if is_foreseen else None
+
+    def count(self, table: str, condition: str = "") -> int:
+        """0 where it can't be known."""
+        if self._unsure is None:
+            return self.inspector.count(table, condition)
+        if table in self._unsure or not self.inspector.has_table(table):
+            return 0
+        try:
+            return self.inspector.count(table, condition)
+        except Exception:  # a column that only the clone has: no row has a value in it yet
+            return 0
+
+    def change(self, *tables: str | None) -> None:
+        """From here on nobody knows the rows of these tables; of any, if one is None."""
+        if self._unsure is not None:
+            self._unsure |= {table for table in tables if table is not None}
+            if None in tables:
+                self._unsure |= {t.name for t in self.inspector.schema().values()}
+
+
 def run_script(
     project: Project,
     backend: Backend,
@@ -74,12 +141,12 @@ def run_script(
     ledger: Ledger,
     made: Made | None,
     rows: Rows | None = None,
-    keeper: Keeper | None = None,
+    keeper: Callable[[], Keeper | None] = lambda: None,
 ) -> Outcome:
     """Run one direction of one migration; on a clone, ``rows`` are those that it has not.
 
-    ``made`` limits what a ``down`` may undo, and says from where it refills; ``keeper`` keeps what
-    an ``up`` drops.  Raises MigrationFailed with the statement, and what
+    ``made`` limits what a ``down`` may undo, and says from where it refills; ``keeper`` gives what
+    keeps the values that an ``up`` drops.  Raises MigrationFailed with the statement, and what
     the verbs refuse.  Neither commits nor rolls back, and leaves it to the caller to ask the
     ledger what was lost.
     """
@@ -127,7 +194,7 @@ def run_script(
         Made(
             frozenset(performer.made),
             frozenset(performer.found),
-            keeper.close() if keeper else None,
+            performer.kept(),
         )
         if direction is Direction.UP
         else Made(),
@@ -137,10 +204,13 @@ def run_script(
 class Performer:
     """The steps of one migration so far, and how the next one is done."""
 
-    def __init__(self, look: Look, keeper: Keeper | None, undone: Made | None) -> None:
+    def __init__(
+        self, look: Look, keeper: Callable[[], Keeper | None], undone: Made | None
+    ) -> None:
         """``undone`` is what the ``up`` did that a ``down`` undoes.  ``has_read``: the migration
         asked the database something, past the verbs."""
-        self._keeper = keeper
+        self._make_keeper = keeper
+        self._keeper: Keeper | None = None
         self._kept = undone.kept if undone else None
         self._refilled: set[Target] = set()
         self.look, self.ledger = look, look.ledger
@@ -149,7 +219,7 @@ class Performer:
         self.found: set[Found] = set()
         self.last_statement = ""
         self.has_read = False
-        self._means_all = False
+        self._means_all = self._is_own = False
         self._changed_rows: int | None = None
         self._unclaimed: list[tuple[str, Effects]] = []
 
@@ -164,11 +234,11 @@ class Performer:
                 return
         for item in verb(self.look, *arguments):
             if isinstance(item, So):
-                self.found.add(found_by(item.verb, item.target))
+                self.found.add(_found(item.verb, item.target))
             elif isinstance(item, Skip):
                 self._note(Step(Action.SKIP, item.target, item.why))
                 if item.is_so:
-                    self.found.add(found_by(name, item.target))
+                    self.found.add(_found(name, item.target))
             else:
                 self._do(item)
 
@@ -211,6 +281,8 @@ class Performer:
     def _keep(self, step: Step) -> Step:
         """Keep the values that the step takes, and say how many."""
         table = self.look.inspector.table(step.target.table)
+        if self._keeper is None:
+            self._keeper = self._make_keeper()
         if self._keeper is None or table is None:
             return step
         present = step.target.kind is Kind.TABLE or self.look.column(table, str(step.target.name))
@@ -219,6 +291,10 @@ class Performer:
         rows = self._keeper.keep(self.look.inspector, self.look.names, table, step.target)
         said = f"{step.note}, {rows} values kept" if step.note else f"{rows} values kept"
         return step._replace(rows=rows, note=said if rows else step.note)
+
+    def kept(self) -> Kept | None:
+        """Finish the file of kept values, if there is one."""
+        return self._keeper.close() if self._keeper is not None else None
 
     def refill(self) -> None:
         """Put back what the ``up`` dropped of the tables and columns that are there again."""
@@ -265,9 +341,11 @@ class Performer:
         def noting(sql: str, params: Any = None) -> Any:
             if READS.match(sql):
                 self.has_read |= SELECTS.match(sql) is not None
-                self.ledger.before(sql, params or (), meant=False)
+                self.ledger.before(sql, params or (), meant=False, is_own=False)
                 return execute_sql(sql, params)
-            effects = self.ledger.before(sql, params or (), meant=self._means_all)
+            effects = self.ledger.before(
+                sql, params or (), meant=self._means_all, is_own=self._is_own
+            )
             self.made |= effects.makes
             self.last_statement = sql
             cursor = execute_sql(sql, params)
@@ -291,11 +369,11 @@ class Performer:
         """
         self.claim_statements()
         self._changed_rows = None
-        self._means_all = is_raw
+        self._means_all, self._is_own = is_raw, not is_raw
         try:
             yield
         finally:
-            self._means_all = False
+            self._means_all = self._is_own = False
         rows = self._changed_rows if counts and not self.look.rows.is_foreseen else None
         if rows == 0:
             step = step._replace(action=Action.SKIP, note="no row to change")
@@ -341,6 +419,142 @@ def _failed(
     return MigrationFailed(script.name, direction.value, cause, where)
 
 
+class Look:
+    """The database as verbs see it: with all that was described before, done or waiting."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        session: Session,
+        ddl: Ddl,
+        ledger: Ledger,
+        playhouse: Any,
+        rows: Rows,
+        made: Made | None,
+    ) -> None:
+        """``made``: on the way down, all that the ``up`` of this migration did in this database.
+        Only what it created is dropped: what is older stays, with its rows."""
+        names = backend.names
+        self.backend, self.inspector, self.names = backend, session.inspector, names
+        self.ddl, self.ledger, self.playhouse, self.rows = ddl, ledger, playhouse, rows
+        self._made = None if made is None else {self._key(target) for target in made.targets}
+        self._found = {tuple(map(names.fold, found)) for found in (made.found if made else ())}
+
+    def was_found(self, verb: str, target: Target) -> bool:
+        """Whether the ``up`` of a migration that is undone found this to be so already."""
+        return tuple(map(self.names.fold, _found(verb, target))) in self._found
+
+    def kept(self, target: Target) -> str | None:
+        """Why a drop is not to be done, or None."""
+        if self._made is None or self._key(target) in self._made:
+            return None
+        return "kept: it is older than this migration"
+
+    def _key(self, target: Target) -> tuple[Kind, str, str]:
+        # An index or trigger is known by its name alone.
+        is_named = target.kind in (Kind.INDEX, Kind.TRIGGER)
+        table = "" if is_named else self.names.fold(target.table)
+        return target.kind, table, self.names.fold(target.name or "")
+
+    def table(self, name: str) -> Table | None:
+        """Raises InMemoryTable for a table that no migration can reach."""
+        self.ledger.refuse_in_memory(name)
+        return self.ddl.table(name)
+
+    def existing(self, name: str) -> Table:
+        """Raises Refused when there is no such table."""
+        found = self.table(name)
+        if found is None:
+            known = [table.name for table in self.inspector.schema().values()]
+            raise Refused(f"there is no table '{name}'{nearest(name, known)}")
+        return self.readable(found)
+
+    def readable(self, table: Table) -> Table:
+        """The same table.  Raises Refused when this process can't read it."""
+        if table.unreadable:
+            raise Refused(
+                f"table '{table.name}' can't be read here: this process does not know the "
+                f"{table.unreadable}; load it in the project (Project.register)"
+            )
+        return table
+
+    def column(self, table: Table, name: str) -> Column | None:
+        wanted = self.names.fold(name)
+        return next((c for c in table.columns if self.names.fold(c.name) == wanted), None)
+
+    def declared(self, model: Any) -> Table:
+        """The table that the model would make."""
+        (table,) = self.backend.declared([model]).values()
+        return table
+
+    def existing_column(self, table: str, name: str) -> tuple[Table, Column, Target]:
+        """The table, its column, and that as a target.  Raises Refused when there is none."""
+        found = self.existing(table)
+        column = self.column(found, name)
+        if column is None:
+            known = [c.name for c in found.columns]
+            raise Refused(f"table '{found.name}' has no column '{name}'{nearest(name, known)}")
+        return found, column, column_of(found.name, column.name)
+
+    def has_rows(self, table: Table) -> bool:
+        return self.rows.count(table.name) > 0
+
+    def refuse_doubles(self, table: Table, columns: list[str], condition: str = "") -> None:
+        """Raise Refused where rows share values that are to be unique.
+
+        Only to foresee it: in a run the database says so itself, and looks only once.
+        """
+        if not self.rows.is_foreseen:
+            return
+        quoted = [self.names.quote(name) for name in columns]
+        where = [f"{name} IS NOT NULL" for name in quoted]
+        where += [f"({condition})"] if condition else []
+        quoted_table = self.names.quote(table.name)
+        rows = self.rows.count(
+            table.name,
+            f"({', '.join(quoted)}) IN (SELECT {', '.join(quoted)} FROM {quoted_table} WHERE "
+            f"{' AND '.join(where)} GROUP BY {', '.join(quoted)} HAVING count(*) > 1)",
+        )
+        if rows:
+            what = ", ".join(f"{table.name}.{name}" for name in columns)
+            raise RowsDoNotFit(f"{what} can't be unique: {rows} rows share a value")
+
+    def is_same(self, one: str, two: str) -> bool:
+        """Whether two names are one to the database."""
+        return self.names.fold(one) == self.names.fold(two)
+
+    # Peewee's fields as SQL.
+
+    def sql_of(self, node: Any) -> str:
+        """A node of Peewee's as SQL with its values in it."""
+        sql, params = self.playhouse.make_context().sql(node).query()
+        assert not params, "what becomes part of a schema has no parameters"
+        return str(sql)
+
+    def column_definition(self, field: Field) -> str:
+        context = self.playhouse.make_context()
+        context.sql(field.ddl(context))
+        if isinstance(field, ForeignKeyField):
+            self.playhouse.add_inline_fk_sql(context, field)
+        sql, params = context.query()
+        assert not params, "a column definition has no parameters"
+        return str(sql)
+
+    def type_of(self, field: Field) -> str:
+        context = self.playhouse.make_context()
+        sql, _ = context.sql(field.ddl_datatype(context)).query()
+        return str(sql)
+
+    def value_of(self, field: Field, value: Any) -> str:
+        """As SQL.  A BlobField knows how to store bytes only once it has a model."""
+        stored = value if isinstance(value, bytes) else field.db_value(value)
+        return self.names.literal(stored)
+
+
+def _found(verb: str, target: Target) -> Found:
+    return verb, target.table, target.name or ""
+
+
 def _subject(verb: str, arguments: tuple[Any, ...]) -> Target:
     """By the arguments alone, what one of INVERSES is about: it may refuse before it says so."""
     table, *names = map(str, arguments)
@@ -354,6 +568,11 @@ def _subject(verb: str, arguments: tuple[Any, ...]) -> Target:
     return Target(kind, table, names[0])
 
 
+def unique_name(columns: Iterable[str]) -> str:
+    """The name of the constraint that ``add_unique`` makes."""
+    return f"uniq_{'_'.join(columns)}"
+
+
 def _tables_changed(change: Change) -> tuple[str | None, ...]:
     """The tables whose rows are not what they were; None for a statement that could change any."""
     if isinstance(change, Statement):
@@ -363,3 +582,25 @@ def _tables_changed(change: Change) -> tuple[str | None, ...]:
     if isinstance(change, RenameTable):
         return change.table, change.new_name
     return ()
+
+
+def declared_default(field: Field) -> str | None:
+    """The SQL after DEFAULT among the field's constraints."""
+    for constraint in field.constraints or ():
+        text = getattr(constraint, "sql", "")
+        if isinstance(text, str) and text.strip().upper().startswith("DEFAULT"):
+            return text.strip()[len("DEFAULT") :].strip()
+    return None
+
+
+def default_sql(look: Look, default: Any) -> str:
+    """A default as playhouse takes it: a value, ``SQL('…')``, or text that is SQL already."""
+    if default is None:
+        raise Refused("a default must not be None; use drop_column_default")
+    if callable(default) and not isinstance(default, SQL):
+        default = default()
+    if isinstance(default, SQL):
+        return str(default.sql)
+    if isinstance(default, str) and default.endswith((")", "'")):
+        return default if default[0] in "'(" else f"({default})"
+    return look.names.literal(default)

@@ -25,7 +25,7 @@ from guarded.steps import column as column_of
 from guarded.steps import index as index_of
 from guarded.steps import table as table_of
 from guarded.verbs import columns
-from guarded.verbs.look import Deed, Deeds, Look, Skip, So, declared_default
+from guarded.verbs.perform import Deed, Deeds, Look, Skip, So, declared_default
 
 
 def create_table(look: Look, model: Any) -> Deeds:
@@ -47,10 +47,10 @@ def complete_table(look: Look, model: Any) -> Deeds:
 
     Drops nothing and changes no other property of a column.
     """
-    name = look.existing(model._meta.table_name).name
-    is_complete = True
+    table = look.existing(model._meta.table_name)
+    name, is_complete = table.name, True
     for field in model._meta.sorted_fields:
-        column = look.column(look.existing(name), field.column_name)
+        column = look.column(table, field.column_name)
         wanted = declared_default(field)
         if column is None:
             is_complete = False
@@ -178,8 +178,9 @@ def _create_index(
 ) -> Deeds:
     """``refuses``: another index of that name is an error, and not only noted."""
     target = index_of(table, name)
-    found = look.existing(table) if look.table(table) is not None else None
-    skip = _skip(look, found, target, sql, columns, refuses) if found is not None else None
+    skip = None
+    if (found := look.table(table)) is not None:
+        skip = _skip(look, look.readable(found), target, sql, list(columns), refuses)
     yield skip or Deed(Action.CREATE, target, CreateIndex(table, name, sql), makes=True)
 
 
@@ -188,7 +189,7 @@ def _skip(
     table: Table,
     target: Target,
     sql: str,
-    columns: Iterable[str | None],
+    columns: Sequence[str | None],
     refuses: bool,
 ) -> Skip | None:
     """Why there is no use in creating the index; None when there is."""
@@ -197,10 +198,12 @@ def _skip(
             # SQLite would take the name of a column that is gone for a string.
             return Skip(target, f"{table.name} has no column {column}")
     name = str(target.name)
-    wanted = look.ddl.index(table.name, sql)
     for index in table.indexes:
-        same = wanted is not None and _shape(index) == _shape(wanted)
-        if look.is_same(index.name, name):
+        is_named = look.is_same(index.name, name)
+        if not is_named and (index.origin != "c" or not _has_columns(look, index, columns)):
+            continue
+        same = _is_made_by(look, index, table.name, sql)
+        if is_named:
             if same:
                 return Skip(target, "already there", is_so=True)
             if refuses:
@@ -209,7 +212,7 @@ def _skip(
                     f"wanted is {sql}; drop that first, or take another name"
                 )
             return Skip(target, f"already there: {index.sql}", is_so=True)
-        if same and index.origin == "c":
+        if same:
             return Skip(target, f"already there as {index.name}", is_so=True)
     for taken in look.inspector.objects():
         if look.is_same(taken.name or taken.table, name):
@@ -230,6 +233,22 @@ def _refuse_other_table(look: Look, model: Any, present: Table) -> None:
     ]
     if broken:
         raise Refused(f"{'; '.join(broken)}; change that table first, or take another name")
+
+
+def _has_columns(look: Look, index: Index, columns: Sequence[str | None]) -> bool:
+    """Whether it is on these columns in this order; None is an expression."""
+    names = [
+        [look.names.fold(name or "") for name in all_of] for all_of in (index.columns, columns)
+    ]
+    return names[0] == names[1]
+
+
+def _is_made_by(look: Look, index: Index, table: str, sql: str) -> bool:
+    """Whether the statement would make the same index, under any name."""
+    if index.sql == sql:
+        return True
+    wanted = look.ddl.index(table, sql)
+    return wanted is not None and _shape(index) == _shape(wanted)
 
 
 def _shape(index: Index) -> tuple[object, ...]:

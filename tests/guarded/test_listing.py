@@ -9,7 +9,18 @@ from guarded.listing import check_name, with_name
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        pytest.param("MIGRATIONS = []\n", 'MIGRATIONS = ["new"]\n', id="empty"),
+        pytest.param("MIGRATIONS = []\n", 'MIGRATIONS = [\n    "new",\n]\n', id="empty"),
+        pytest.param("MIGRATIONS = [ ]\n", 'MIGRATIONS = [ "new"]\n', id="empty, and a blank"),
+        pytest.param(
+            "x = 1\r\nMIGRATIONS = []\r\n",
+            'x = 1\r\nMIGRATIONS = [\r\n    "new",\r\n]\r\n',
+            id="empty, Windows",
+        ),
+        pytest.param(
+            'MIGRATIONS: list[str] = [\n    "a",\n]\n',
+            'MIGRATIONS: list[str] = [\n    "a",\n    "new",\n]\n',
+            id="with a type",
+        ),
         pytest.param('MIGRATIONS = ["a"]\n', 'MIGRATIONS = ["a", "new"]\n', id="one line"),
         pytest.param(
             "MIGRATIONS = ['a', 'b',]\n", "MIGRATIONS = ['a', 'b', 'new',]\n", id="quotes"

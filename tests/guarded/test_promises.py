@@ -198,3 +198,98 @@ def test_an_untouched_table_is_not_counted(database):
         for _ in range(3):
             ledger.before("INSERT INTO lone VALUES (1)", ())
     assert [sql for sql in sent if "count(" in sql] == ['SELECT count(*) FROM "lone"']
+
+
+def test_a_check_that_is_named_like_a_column_holds_no_rows(database, make_runner):
+    database.execute("CREATE TABLE boxes (id INTEGER PRIMARY KEY, size INT)")
+    database.execute("INSERT INTO boxes VALUES (1, 3), (2, 5)")
+    runner = make_runner(
+        {
+            "a": migration(
+                "migrator.migrate(migrator.add_constraint('boxes', 'size', Check('size > 0')))",
+                "migrator.migrate(migrator.drop_constraint('boxes', 'size'))",
+            )
+        }
+    )
+    runner.up()
+    assert runner.losses() == []
+    runner.down()
+    assert database.execute("SELECT * FROM boxes").fetchall() == [(1, 3), (2, 5)]
+    database.execute("INSERT INTO boxes VALUES (3, -1)")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_delete_that_is_meant_hides_no_other(database, make_runner, order):
+    database.executescript(
+        "CREATE TABLE log (what TEXT); INSERT INTO log VALUES ('kept');"
+        "CREATE TABLE logs (what TEXT); INSERT INTO logs VALUES ('meant'), ('meant');"
+    )
+    rows = row_counts(database)
+    bodies = [
+        "migrator.migrate(migrator.sql('DELETE FROM logs'))",
+        "db.execute_sql('DELETE FROM log')",
+    ]
+    with pytest.raises(BrokenPromise, match="'a' left table 'log' with 0 of 1 rows"):
+        make_runner({"a": migration("\n".join(bodies[::order]))}).up()
+    assert row_counts(database) == rows
+    make_runner({"a": migration(bodies[0])}).up()
+    assert row_counts(database) == {**rows, "logs": 0, "schema_history": 1}
+
+
+def test_a_down_that_deletes_names_the_rows_of_that_table_alone(database, make_runner):
+    database.executescript(
+        "CREATE TABLE log (what TEXT); INSERT INTO log VALUES ('kept');"
+        "CREATE TABLE logs (what TEXT); INSERT INTO logs VALUES ('meant'), ('meant');"
+    )
+    runner = make_runner(
+        {"a": migration("pass", "migrator.migrate(migrator.sql('DELETE FROM logs'))")}
+    )
+    runner.up()
+    assert [str(loss) for loss in runner.losses()] == ["rows of table logs: up to 2"]
+
+
+CREATE_TAGS = """
+class Tag(Model):
+    name = CharField(index=True)
+    class Meta:
+        table_name = "tags"
+migrator.migrate(migrator.create_table(Tag))
+"""
+RENAME = "migrator.migrate(migrator.rename_table('tags', 'labels'))"
+RENAME_BACK = "migrator.migrate(migrator.rename_table('labels', 'tags'))"
+
+
+@pytest.mark.parametrize(
+    "rename",
+    [
+        pytest.param(RENAME, id="by verb"),
+        pytest.param(
+            "migrator.migrate(migrator.rename_table('tags', 't'), migrator.rename_table('t', 'labels'))",
+            id="twice",
+        ),
+    ],
+)
+def test_a_table_is_dropped_by_its_last_name(connect, make_runner, rename):
+    runner = make_runner(
+        {"a": migration(CREATE_TAGS + rename, "migrator.migrate(migrator.drop_table('labels'))")}
+    )
+    runner.up()
+    connect().execute("INSERT INTO labels (name) VALUES ('red'), ('blue')")
+    assert [str(loss) for loss in runner.losses()] == ["table labels: 2 rows"]
+    runner.down()
+    assert row_counts(connect()) == {"schema_history": 2}
+
+
+def test_a_down_through_a_rename_names_the_rows_of_the_table(connect, make_runner):
+    runner = make_runner(
+        {
+            "create": migration(CREATE_TAGS, "migrator.migrate(migrator.drop_table('tags'))"),
+            "rename": migration(RENAME, RENAME_BACK),
+        }
+    )
+    runner.up()
+    connect().execute("INSERT INTO labels (name) VALUES ('red'), ('blue')")
+    assert runner.losses() == []
+    assert [str(loss) for loss in runner.losses("create")] == ["table labels: 2 rows"]
+    runner.down("create")
+    assert row_counts(connect()) == {"schema_history": 4}

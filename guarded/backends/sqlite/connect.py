@@ -9,22 +9,22 @@ import os
 import re
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from guarded.backends.interface import Backup, Ledger, OnProgress, Patience, Session
 from guarded.backends.sqlite.inspect import Inspector
 from guarded.backends.sqlite.lock import is_locked, when_free
 from guarded.backends.sqlite.text import SqliteNames, fold
 from guarded.errors import UnusableDatabase
+from guarded.patience import Patience
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
+    from guarded.backends.interface import Backup, Ledger, OnProgress, Session
     from guarded.backends.interface import Inspector as AnyInspector
     from guarded.backends.sqlite.ddl import SqliteDdl
     from guarded.backends.sqlite.ledger import SqliteLedger
@@ -115,6 +115,7 @@ class SqliteFile:
     def transaction(
         self, patience: Patience, on_commit: Callable[[], None] = lambda: None
     ) -> Iterator[Session]:
+        from guarded.backends.interface import Session
         from guarded.backends.sqlite.lock import transaction
 
         database = self.database_to_migrate()
@@ -134,6 +135,7 @@ class SqliteFile:
     def clone(self, of: AnyInspector | None) -> Iterator[Session]:
         from peewee import SqliteDatabase
 
+        from guarded.backends.interface import Session
         from guarded.backends.sqlite.health import clone_schema
 
         database = SqliteDatabase(":memory:", pragmas={"foreign_keys": 0})
@@ -143,9 +145,8 @@ class SqliteFile:
         try:
             self.register(database.connection())
             if of is not None:
-                # SqliteDdl asks them what the database itself will not know.
-                stand_ins = clone_schema(of.execute, database.connection())
-                setattr(database, "stand_ins", stand_ins)  # noqa: B010
+                # From here on the clone knows no more than the database does.
+                clone_schema(of.execute, database.connection()).remove()
             yield Session(database, Inspector(database.connection().execute))
         finally:
             database.pop_transaction()
@@ -153,6 +154,8 @@ class SqliteFile:
 
     @contextmanager
     def scratch(self) -> Iterator[SqliteFile]:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="scratch-") as folder:
             yield self.at(Path(folder) / "scratch.sqlite")
 
@@ -160,6 +163,8 @@ class SqliteFile:
     def copy(self, patience: Patience, on_progress: OnProgress) -> Iterator[SqliteFile | None]:
         """The copy lies beside the database where that folder may be written, else where temporary
         files do."""
+        import tempfile
+
         from guarded.backends.sqlite import backup
 
         folder = self.path.parent if os.access(self.path.parent, os.W_OK) else None

@@ -6,12 +6,14 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
 from functools import lru_cache
+from typing import Any
 
 from guarded import history
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect, unknown
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.text import (
+    ColumnDefinition,
     Constraint,
     CreateTable,
     Token,
@@ -58,14 +60,28 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
         return Table(stored.name, sql, (), kind="unreadable", unreadable="module of this table")
     if text is None:
         return Table(stored.name, sql, plain, kind=kind)
-    own_indexes = indexes(execute, stored.name)
-    alias = rowid_alias(execute, stored.name)
+    found = _of_text(stored.name, sql, kind, plain)
+    own_indexes = indexes(execute, stored.name, plain)
+    has_own_key = any(index.origin == "pk" for index in own_indexes)
+    return found._replace(
+        indexes=own_indexes,
+        foreign_keys=inspect.foreign_keys(execute, stored.name),
+        is_numbered=len(found.key) == 1 and not has_own_key,
+    )
+
+
+# Verbs look at their table again and again, and its text is the same each time.
+@lru_cache(maxsize=256)
+def _of_text(name: str, sql: str, kind: str, plain: tuple[Column, ...]) -> Table:
+    """What the text of a table tells, and not its indexes and keys."""
+    text = parse(sql)
+    definitions = {fold(column.name): column for column in text.columns}
     return Table(
-        stored.name,
+        name,
         sql,
-        tuple(_complete(text, column) for column in plain),
-        own_indexes,
-        inspect.foreign_keys(execute, stored.name),
+        tuple(_complete(text, column, definitions.get(fold(column.name))) for column in plain),
+        (),
+        (),
         tuple(_check(text, c) for c in text.all_constraints if c.kind == "CHECK"),
         frozenset(
             word
@@ -76,7 +92,7 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
             )
             if is_on
         ),
-        alias is not None,
+        False,
         kind,
         {name: spelling(c.definition) for name, c in text.names_of_constraints().items()},
     )
@@ -107,8 +123,7 @@ def affinity(type_: str) -> str:
     return "NUMERIC" if upper else "BLOB"
 
 
-def _complete(text: CreateTable, column: Column) -> Column:
-    definition = next((c for c in text.columns if fold(c.name) == fold(column.name)), None)
+def _complete(text: CreateTable, column: Column, definition: ColumnDefinition | None) -> Column:
     storage = column.type.upper() if text.strict else affinity(column.type)
     column = column._replace(storage=storage, meaning=meaning(column.default, storage))
     if definition is None:
@@ -170,26 +185,42 @@ def _index_text(sql: str, columns: frozenset[str]) -> tuple[list[str], str]:
     return [spelling(part, columns) for part in parts], ""
 
 
-def indexes(execute: Execute, table: str) -> tuple[Index, ...]:
-    """By name, with what is compared; those of constraints among them."""
+def indexes(
+    execute: Execute, table: str, columns: Sequence[Column] | None = None
+) -> tuple[Index, ...]:
+    """By name, with what is compared; those of constraints among them.
+
+    ``columns`` are the table's, where the caller knows them.
+    """
     dependents = inspect.dependents(execute, table)
     texts = {o.name: o.sql for o in dependents if o.kind == "index"}
-    names_here = frozenset(fold(c.name) for c in inspect.columns(execute, table))
+    known = inspect.columns(execute, table) if columns is None else columns
+    names_here = frozenset(fold(c.name) for c in known)
     found = []
-    for _, name, unique, origin, partial in list(execute(f"PRAGMA index_list({quote(table)})")):
-        rows = [row for row in execute(f"PRAGMA index_xinfo({quote(name)})") if row[5]]
-        names = tuple(row[2] for row in rows)
-        sql = texts.get(name)
-        expressions, where = _index_text(sql, names_here) if sql else ([], "")
-        parts = []
-        for position, (_, _, column, descending, collation, _) in enumerate(rows):
-            part = fold(column) if column is not None else expressions[position]
-            part += "" if collation == "BINARY" else f" collate {fold(collation)}"
-            parts.append(part + (" desc" if descending else ""))
-        found.append(
-            Index(name, names, bool(unique), bool(partial), origin, sql, tuple(parts), where)
-        )
+    for row in list(execute(f"PRAGMA index_list({quote(table)})")):
+        parts = tuple(execute(f"PRAGMA index_xinfo({quote(row[1])})"))
+        found.append(_index(row, parts, texts.get(row[1]), names_here))
     return tuple(sorted(found, key=lambda index: index.name))
+
+
+@lru_cache(maxsize=1024)
+def _index(
+    listed: tuple[Any, ...],
+    columns: tuple[tuple[Any, ...], ...],
+    sql: str | None,
+    names_here: frozenset[str],
+) -> Index:
+    """One index, of its rows in the two pragmas and its text."""
+    _, name, unique, origin, partial = listed
+    rows = [row for row in columns if row[5]]
+    names = tuple(row[2] for row in rows)
+    expressions, where = _index_text(sql, names_here) if sql else ([], "")
+    parts = []
+    for position, (_, _, column, descending, collation, _) in enumerate(rows):
+        part = fold(column) if column is not None else expressions[position]
+        part += "" if collation == "BINARY" else f" collate {fold(collation)}"
+        parts.append(part + (" desc" if descending else ""))
+    return Index(name, names, bool(unique), bool(partial), origin, sql, tuple(parts), where)
 
 
 # Empty tables in memory, to try a change on before it is made.
@@ -202,7 +233,7 @@ def table_of_text(read: Execute, name: str, sql: str) -> Table:
     """
     clone = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        unknown.StandIns(clone).execute(sql)
+        _create(clone, sql)
         made = table(clone.execute, SchemaObject("table", name, name, sql))
     finally:
         clone.close()
@@ -217,16 +248,25 @@ def table_of_text(read: Execute, name: str, sql: str) -> Table:
     return made._replace(indexes=(*own, *beside), foreign_keys=keys)
 
 
-def index_of_text(read: Execute, table: SchemaObject, sql: str) -> Index | None:
+@lru_cache(maxsize=256)
+def index_of_text(table: SchemaObject, sql: str) -> Index | None:
     """The index that a CREATE INDEX would make; None where SQLite refuses it."""
     clone = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        stand_ins = unknown.StandIns(clone)
-        stand_ins.execute(table.sql or "")
-        stand_ins.execute(sql)
+        _create(clone, table.sql or "")
+        _create(clone, sql)
         made = indexes(clone.execute, table.name)
     except sqlite3.OperationalError:
         return None
     finally:
         clone.close()
     return next((index for index in made if index.origin == "c"), None)
+
+
+def _create(clone: sqlite3.Connection, sql: str) -> None:
+    try:
+        clone.execute(sql)
+    except sqlite3.OperationalError as exc:
+        if unknown.named_in(str(exc)) is None:
+            raise
+        unknown.StandIns(clone).execute(sql)

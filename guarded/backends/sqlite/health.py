@@ -111,9 +111,9 @@ def external_content(search: SchemaObject) -> tuple[str, list[str]] | None:
 
     https://www.sqlite.org/fts5.html#external_content_tables
     """
-    words = tokens(search.sql or "") if search.kind == "table" else []
-    if [word.keyword for word in words[:3]] != ["CREATE", "VIRTUAL", "TABLE"]:
+    if not (search.sql or "").startswith("CREATE VIRTUAL TABLE"):  # SQLite stores it in capitals
         return None
+    words = tokens(search.sql or "")
     content, rowid, names = "", "rowid", []
     for argument in _arguments(words):
         if len(argument) > 2 and argument[1].text == "=":

@@ -10,13 +10,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guarded.backends.interface import Execute
 from guarded.backends.sqlite.text import fold, literal, quote
-from guarded.schema import Column, ForeignKey
 from guarded.steps import Kind, Target
 
 if TYPE_CHECKING:
-    from guarded.schema import Schema, Table
+    from guarded.backends.interface import Execute
+    from guarded.schema import Column, ForeignKey, Schema, Table
 
 
 # Rows of sqlite_master that SQLite makes and keeps by itself.
@@ -123,6 +122,8 @@ def columns(execute: Execute, table: str) -> tuple[Column, ...]:
 
     Without what only the table's text tells: see ``describe.table``.
     """
+    from guarded.schema import Column
+
     return tuple(
         Column(name, type_, not not_null, default, key, KINDS[hidden])
         for _, name, type_, not_null, default, key, hidden in execute(
@@ -138,6 +139,8 @@ def has_column(execute: Execute, table: str, name: str) -> bool:
 
 def foreign_keys(execute: Execute, table: str) -> tuple[ForeignKey, ...]:
     """In the order of declaration."""
+    from guarded.schema import ForeignKey
+
     parts: dict[int, list[Any]] = {}
     for row in list(execute(f"PRAGMA foreign_key_list({quote(table)})")):
         parts.setdefault(row[0], []).append(row)

@@ -131,7 +131,9 @@ class SqliteLedger:
 
     # What a statement will do.
 
-    def before(self, sql: str, params: Sequence[Any], *, meant: bool = False) -> Effects:
+    def before(
+        self, sql: str, params: Sequence[Any], *, meant: bool = False, is_own: bool = False
+    ) -> Effects:
         if not self._authorizer.armed or (sql in self._known and not meant):
             return Effects()
         if VACUUM.match(sql):
@@ -146,7 +148,7 @@ class SqliteLedger:
             )
         self._written |= self._authorizer.seen().writes
         touched = self._authorizer.compile(sql, params)
-        if touched.objects and self._ailments is None:
+        if touched.objects and self._ailments is None and not is_own:
             with self.trusting():
                 self._ailments = health.ailments(self._execute)
         if touched.objects:  # another trigger may fire from now on

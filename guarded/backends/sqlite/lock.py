@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from guarded.backends.interface import Patience
 from guarded.errors import DatabaseFailed, DatabaseLocked, Refused
+from guarded.patience import Patience
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase

@@ -93,7 +93,8 @@ def _has_key(execute: Execute, model: Any) -> bool:
 def _staged(file: Path, path: Path, on_progress: OnProgress) -> Iterator[Path]:
     """A checked copy beside the database, with what was only in the log of ``file``."""
     staging = path.with_name(f"{path.name}.restoring")
-    staging.unlink(missing_ok=True)
+    for left in (staging, Path(f"{staging}.partial")):  # by a restore that was killed
+        left.unlink(missing_ok=True)
     try:
         try:
             log = Path(f"{file}-wal")

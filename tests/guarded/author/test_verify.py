@@ -189,10 +189,10 @@ def test_a_file_that_is_no_python_is_named(make_project, content, says):
 
 
 def test_a_comment_in_another_encoding_hides_nothing(make_project):
-    project = make_project({"trial": ""})
-    text = b"# \xff\nfrom server.db.model import Meeting\n\n\ndef up(migrator, db):\n    pass\n"
-    (project.directory / "trial.py").write_bytes(text)
-    assert any("server.db.model" in sentence for sentence in findings(project)["trial"])
+    project = make_project({"trial": ""}, in_memory=(Guest,))
+    text = f"from {__name__} import Guest\n\n\ndef up(migrator, db):\n    pass\n"
+    (project.directory / "trial.py").write_bytes(b"# \xff\n" + text.encode())
+    assert any(f"imports {__name__}" in sentence for sentence in findings(project)["trial"])
 
 
 def test_models_that_are_not_met_are_named(make_project):
@@ -216,7 +216,7 @@ class Guest(Model):
 
 LINTED = """
 from peewee import *
-from server.db.model import Meeting
+from tests.guarded.author.test_verify import Guest
 
 
 def up(migrator, db):
@@ -236,7 +236,7 @@ def test_the_source_is_read_too(make_project):
         "line 1: there is no docstring: say in one line what changes for a user",
         "line 1: there is no down(migrator, db)",
         "line 7: not decided: which?",
-        "line 3: imports server.db.model, which will change: declare frozen models in the file",
+        "line 3: imports tests.guarded.author.test_verify, which will change: declare frozen models in the file",
         "line 8: raw DDL past the guards: use a verb for ['CREATE', 'TABLE', 'x']",
         "line 9: table 'guests' is in memory only: change its model instead",
         "line 10: executescript commits: use migrator.sql for each statement",

@@ -399,8 +399,9 @@ def test_environment_names_the_database(path, monkeypatch):
     assert json.loads(done.stdout)["database"] == str(path)
 
 
-def test_the_default_is_the_data_folder_of_the_repository(tmp_path):
+def test_the_default_is_the_data_folder_of_the_checkout(tmp_path):
     shutil.copytree(ROOT / "server", tmp_path / "server")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     (tmp_path / "data").mkdir()
     command = [sys.executable, "migrations/migrate.py"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "server")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import LEGACY, ROOT, copy_legacy
+from guarded.scripts import checksum
+from tests.conftest import LEGACY, ROOT, copy_legacy, schema_of
 
 EDITS = [
     (
@@ -243,3 +245,45 @@ def test_a_shell_can_complete(shell):
     )
     assert "add_server_settings" in done.stdout
     assert "add_hmac_auth" not in done.stdout
+
+
+def test_a_text_that_is_accepted_as_the_same_is_nothing_to_do(copy, connect, tmp_path):
+    folder = copy.folder / "server" / "migrations"
+    assert copy().returncode == 0
+    connection = connect(tmp_path / "dev.sqlite")
+    connection.execute(
+        "INSERT INTO meetings (meeting_id, title, created_by, start_time, end_time, "
+        "invited_participants) VALUES ('mtg_1', 'Plans', 'ada', '2025-12-12', '2025-12-13', "
+        """'["bob"]')"""
+    )
+    before = schema_of(connection), connection.execute("SELECT * FROM meetings").fetchall()
+    file, listing = folder / "update_meetings_hybrid_storage.py", folder / "migrate.py"
+    old = checksum(file)
+    file.write_text(f"{file.read_text()}\n# The same in other words.\n")
+
+    edited = "'update_meetings_hybrid_storage' was edited after it was applied on 20"
+    done = copy()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert edited in done.stderr
+    assert edited in copy("check").stdout
+
+    text = listing.read_text()
+    known = re.search(r"^REWORDED = \{\n.*?^\}\n", text, re.MULTILINE | re.DOTALL).group()
+    for name, texts in (("update_meetings_hybrid_storage", ["0" * 64]), ("add_hmac_auth", [old])):
+        listing.write_text(text.replace(known, f"REWORDED = {{{name!r}: {texts}}}\n"))
+        assert edited in copy().stderr
+
+    texts = ["0" * 64, old]
+    listing.write_text(
+        text.replace(known, f"REWORDED = {{'update_meetings_hybrid_storage': {texts}}}\n")
+    )
+    assert copy().stdout.startswith("nothing to do: ")
+    assert copy("check").stdout == "no difference\n"
+    assert copy("fake").stdout.startswith("nothing to do")
+    assert (
+        schema_of(connection),
+        connection.execute("SELECT * FROM meetings").fetchall(),
+    ) == before
+    assert copy("down", "update_meetings_hybrid_storage", "--yes").returncode == 0
+    members = connection.execute("SELECT user_id, role FROM meeting_participants").fetchall()
+    assert members == [("ada", "meeting_owner"), ("bob", "meeting_member")]

@@ -367,6 +367,17 @@ def test_the_database_is_no_backup_of_itself(path):
         put_back(path, path)
 
 
+def test_what_a_killed_restore_left_is_no_obstacle(runner, path, connect):
+    copy_legacy("after3", path)
+    before = content(connect())
+    taken = runner.up().backup
+    for name in (".restoring", ".restoring.partial"):
+        path.with_name(f"{path.name}{name}").write_bytes(b"half a copy")
+    put_back(taken, path)
+    assert content(connect()) == before
+    assert not list(path.parent.glob("*.restoring*"))
+
+
 def test_a_killed_restore_leaves_the_database_as_it_was_or_as_it_shall_be(runner, path, connect):
     copy_legacy("after3", path)
     before = content(connect())
