@@ -11,7 +11,7 @@ from guarded.schema import ForeignKey, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
 from guarded.verbs.columns import rows_have
-from guarded.verbs.perform import Deed, Deeds, Look, Skip
+from guarded.verbs.perform import Deed, Deeds, Look, Skip, unique_name
 
 
 def add_constraint(look: Look, table: str, name: str, constraint: Any) -> Deeds:
@@ -34,7 +34,7 @@ def add_constraint(look: Look, table: str, name: str, constraint: Any) -> Deeds:
 
 def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
     found = look.existing(table)
-    name = f"uniq_{'_'.join(column_names)}"
+    name = unique_name(column_names)
     target = Target(Kind.CONSTRAINT, found.name, name)
     names = [look.existing_column(table, column)[1].name for column in column_names]
     wanted = {look.names.fold(column) for column in column_names}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -59,6 +59,13 @@ class Skip(NamedTuple):
     is_so: bool = False
 
 
+class So(NamedTuple):
+    """What a verb of this name would find to be so already; no step of its own."""
+
+    verb: str
+    target: Target
+
+
 class Deed(NamedTuple):
     """A change to be made, and the step that it is.
 
@@ -77,7 +84,7 @@ class Deed(NamedTuple):
     is_raw: bool = False
 
 
-Deeds = Iterator[Skip | Deed]
+Deeds = Iterator[Skip | So | Deed]
 # The verbs that undo each other: a ``down`` leaves alone what its ``up`` found to be so.
 INVERSES = {
     "add_not_null": ("drop_not_null",),
@@ -218,14 +225,20 @@ class Performer:
 
     def perform(self, verb: Callable[..., Deeds], arguments: tuple[Any, ...]) -> None:
         """Do all that the verb describes.  Raises Refused."""
+        name = verb.__name__
+        if name in INVERSES:
+            target = _subject(name, arguments)
+            if any(self.look.was_found(inverse, target) for inverse in INVERSES[name]):
+                why = "kept: it was so before this migration"
+                self._note(Step(Action.SKIP, target, why))
+                return
         for item in verb(self.look, *arguments):
-            if isinstance(item, Skip):
+            if isinstance(item, So):
+                self.found.add(_found(item.verb, item.target))
+            elif isinstance(item, Skip):
                 self._note(Step(Action.SKIP, item.target, item.why))
                 if item.is_so:
-                    self.found.add(_found(verb.__name__, item.target))
-            elif any(self.look.was_found(n, item.target) for n in INVERSES.get(verb.__name__, ())):
-                why = "kept: it was so before this migration"
-                self._note(Step(Action.SKIP, item.target, why))
+                    self.found.add(_found(name, item.target))
             else:
                 self._do(item)
 
@@ -540,6 +553,24 @@ class Look:
 
 def _found(verb: str, target: Target) -> Found:
     return verb, target.table, target.name or ""
+
+
+def _subject(verb: str, arguments: tuple[Any, ...]) -> Target:
+    """By the arguments alone, what one of INVERSES is about: it may refuse before it says so."""
+    table, *names = map(str, arguments)
+    if verb == "rename_table":
+        return Target(Kind.TABLE, table)
+    if verb == "add_unique":
+        return Target(Kind.CONSTRAINT, table, unique_name(names))
+    kind = Kind.COLUMN
+    if "constraint" in verb:
+        kind = Kind.FOREIGN_KEY if "foreign_key" in verb else Kind.CONSTRAINT
+    return Target(kind, table, names[0])
+
+
+def unique_name(columns: Iterable[str]) -> str:
+    """The name of the constraint that ``add_unique`` makes."""
+    return f"uniq_{'_'.join(columns)}"
 
 
 def _tables_changed(change: Change) -> tuple[str | None, ...]:

@@ -21,10 +21,11 @@ from guarded.diff import compare_tables
 from guarded.errors import Refused
 from guarded.schema import Index, Table
 from guarded.steps import Action, Kind, Target, statement
+from guarded.steps import column as column_of
 from guarded.steps import index as index_of
 from guarded.steps import table as table_of
 from guarded.verbs import columns
-from guarded.verbs.perform import Deed, Deeds, Look, Skip, declared_default
+from guarded.verbs.perform import Deed, Deeds, Look, Skip, So, declared_default
 
 
 def create_table(look: Look, model: Any) -> Deeds:
@@ -57,6 +58,8 @@ def complete_table(look: Look, model: Any) -> Deeds:
         elif wanted is not None and column.meaning != look.names.meaning(wanted, column.storage):
             is_complete = False
             yield from columns.add_column_default(look, name, field.column_name, SQL(wanted))
+        elif wanted is not None:
+            yield So("add_column_default", column_of(name, column.name))
     for index in _indexes(model):
         sql = _sql(look, model, index)
         for item in _create_index(look, name, index._name, sql, _of(index)):

@@ -145,9 +145,8 @@ class SqliteFile:
         try:
             self.register(database.connection())
             if of is not None:
-                # SqliteDdl asks them what the database itself will not know.
-                stand_ins = clone_schema(of.execute, database.connection())
-                setattr(database, "stand_ins", stand_ins)  # noqa: B010
+                # From here on the clone knows no more than the database does.
+                clone_schema(of.execute, database.connection()).remove()
             yield Session(database, Inspector(database.connection().execute))
         finally:
             database.pop_transaction()

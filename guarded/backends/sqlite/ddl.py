@@ -185,11 +185,13 @@ class SqliteDdl:
         table = getattr(change, "table", None)
         if table is not None:
             self._refuse_hidden(table)
-        if isinstance(change, HARMLESS):
-            self._APPLY[type(change)](self, change)
-        else:
-            with self._refusing_broken(_what(change), table, getattr(change, "new_name", None)):
+        what = _what(change)
+        with self._refusing_unknown(what):
+            if isinstance(change, HARMLESS):
                 self._APPLY[type(change)](self, change)
+            else:
+                with self._refusing_broken(what, table, getattr(change, "new_name", None)):
+                    self._APPLY[type(change)](self, change)
         return None
 
     def waiting(self) -> Sequence[tuple[str, Action]]:
@@ -201,10 +203,17 @@ class SqliteDdl:
     def settle(self, table: str) -> None:
         waiting = self._waiting.pop(fold(table))
         what = f"table '{table}' can't be rebuilt"
-        guards = self._refusing_broken(what, table), self._refusing_unknown(waiting)
+        guards = self._refusing_broken(what, table), self._refusing_unknown(what)
         with guards[0], guards[1], self.ledger.trusting():
             if not self._edit(waiting):
-                rebuild(self.read, self._execute, table, waiting.definition, waiting.values)
+                rebuild(
+                    self.read,
+                    self._execute,
+                    self._run_natively,
+                    table,
+                    waiting.definition,
+                    waiting.values,
+                )
 
     def _edit(self, waiting: Waiting) -> bool:
         if not waiting.is_edit:
@@ -484,23 +493,16 @@ class SqliteDdl:
             )
 
     @contextmanager
-    def _refusing_unknown(self, waiting: Waiting) -> Iterator[None]:
-        """Raise Refused where a rebuild needs what only the application registers."""
-        name = waiting.stored.name
-        what = f"table '{name}' can't be rebuilt here: this process does not know"
-        remedy = "register it in the project (Project.register)"
-        indexes = (o.sql for o in inspect.dependents(self.read, name) if o.kind == "index")
-        needed = mentioned(waiting.definition.sql).union(*map(mentioned, indexes))
-        # A clone has stand-ins, where the database itself will have nothing.
-        stand_ins: unknown.StandIns | None = getattr(self.database, "stand_ins", None)
-        for thing in stand_ins.in_use() if stand_ins else ():
-            if fold(thing.partition(" ")[2]) in needed:
-                raise Refused(f"{what} {thing}; {remedy}")
+    def _refusing_unknown(self, what: str) -> Iterator[None]:
+        """Raise Refused where the block needs what only the application registers."""
         try:
             yield
         except (OperationalError, sqlite3.OperationalError) as exc:
             if found := unknown.named_in(str(exc)):
-                raise Refused(f"{what} {found}; {remedy}") from exc
+                raise Refused(
+                    f"{what} here: this process does not know {found}; register it in the project "
+                    "(Project.register)"
+                ) from exc
             raise
 
     @contextmanager
@@ -581,6 +583,12 @@ def _what(change: Change) -> str:
         return f"column {table}.{change.column} can't be renamed"
     if isinstance(change, DropIndex):
         return f"index '{change.name}' can't be dropped"
+    if isinstance(change, CreateIndex):
+        return f"index '{change.name}' can't be made"
+    if isinstance(change, Statement):
+        return "the statement can't be run"
+    if isinstance(change, (Fill, FillEach, Refill)):
+        return f"table '{table}' can't be filled"
     return f"table '{table}' can't be altered"
 
 

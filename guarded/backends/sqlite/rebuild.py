@@ -9,7 +9,8 @@ is one transaction: a crash between any two statements leaves the old table wher
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import describe, inspect
@@ -21,12 +22,18 @@ ROWID_NAMES = ("rowid", "_rowid_", "oid")
 
 
 def rebuild(
-    read: Execute, write: Execute, table: str, new: CreateTable, values: Mapping[str, str]
+    read: Execute,
+    write: Execute,
+    natively: Callable[[Callable[[], Any]], None],
+    table: str,
+    new: CreateTable,
+    values: Mapping[str, str],
 ) -> None:
     """Give ``table`` the definition ``new``, keeping its rows, rowids, id mark, indexes, triggers.
 
     ``values`` has SQL, over the old columns, for columns that don't just take the old value; a new
-    column without one gets its default.  ``read`` looks, ``write`` changes.  Wants a transaction
+    column without one gets its default.  ``read`` looks, ``write`` changes,
+    ``natively`` runs an ALTER TABLE although it compiles what has nothing to do with it.  Wants a transaction
     with foreign keys off.  Raises Refused when rows would be lost.
     """
     if next(iter(read("PRAGMA foreign_keys")))[0]:
@@ -42,7 +49,7 @@ def rebuild(
 
     write("PRAGMA legacy_alter_table = ON")
     try:
-        write(f"ALTER TABLE {quote(table)} RENAME TO {quote(aside)}")
+        natively(lambda: write(f"ALTER TABLE {quote(table)} RENAME TO {quote(aside)}"))
     finally:
         write("PRAGMA legacy_alter_table = OFF")
     write(new.sql)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 PATTERNS = {
@@ -31,7 +30,7 @@ class StandIns:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._asked: dict[str, list[None]] = {}
+        self._asked: set[str] = set()
 
     def run(self, statement: Callable[[], Any]) -> None:
         """Run it, again with a stand-in for each function and collation that turns out unknown."""
@@ -53,30 +52,16 @@ class StandIns:
                 self._connection.create_function(name, -1, None)
             else:
                 self._connection.create_collation(name, None)
-
-    def in_use(self) -> list[str]:
-        """Those in whose place the application has registered nothing since."""
-        found = []
-        for thing, asked in self._asked.items():
-            kind, _, name = thing.partition(" ")
-            quoted = '"' + name.replace('"', '""') + '"'
-            asks = f"{quoted}(1)" if kind == "function" else f"'a' < 'b' COLLATE {quoted}"
-            asked.clear()
-            with suppress(Exception):
-                self._connection.execute(f"SELECT {asks}").fetchall()
-            if asked:
-                found.append(thing)
-        return found
+        self._asked.clear()
 
     def _add(self, thing: str) -> bool:
         """Register a stand-in; False when that can't help."""
         kind, _, name = thing.partition(" ")
         if thing in self._asked or kind not in ("function", "collation"):
             return False
-        asked = self._asked[thing] = []
+        self._asked.add(thing)
 
         def stand_in(*values: Any) -> int:
-            asked.append(None)
             if kind == "function":
                 raise RuntimeError(f"a stand-in for {thing} was asked for a value")
             return 0
