@@ -40,8 +40,8 @@ def names_in(path: Path) -> list[str]:
 def read(path: Path) -> tuple[str, str]:
     """The text of a Python file with its line ends, and the encoding to write it back in.
 
-    That is the one that Python itself would take, with a byte order mark where there is one.  Raises
-    UnusableMigration for a file that Python can't read either.
+    That is the one that Python itself would take, with a byte order mark where there is one.
+    Raises UnusableMigration for a file that Python can't read either.
     """
     try:
         with path.open("rb") as file:

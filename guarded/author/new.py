@@ -6,7 +6,7 @@ from pathlib import Path
 
 from guarded import listing
 from guarded.author import from_models as writer
-from guarded.author.renames import Ask
+from guarded.author.operations import Ask
 from guarded.backends.interface import Backend, Patience
 from guarded.errors import UnusableMigration
 from guarded.project import Project

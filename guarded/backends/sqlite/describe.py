@@ -25,7 +25,7 @@ from guarded.backends.sqlite.text import (
     spelling,
     tokens,
 )
-from guarded.schema import Check, Column, Index, Schema, Table
+from guarded.schema import Check, Column, ForeignKey, Index, Schema, Table
 
 
 def schema(execute: Execute) -> Schema:
@@ -64,7 +64,7 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
         sql,
         tuple(_complete(text, column) for column in plain),
         own_indexes,
-        inspect.foreign_keys(execute, stored.name),
+        _foreign_keys(execute, stored.name, text),
         tuple(_check(text, c) for c in text.all_constraints if c.kind == "CHECK"),
         frozenset(
             word
@@ -105,7 +105,11 @@ def _complete(text: CreateTable, column: Column) -> Column:
     return column._replace(
         collation=fold(collate.tokens[-1].name or "") if collate else "binary",
         expression=spelling(inside(generated.tokens)) if generated else "",
+        constraints=tuple(text.text(c) for c in definition.constraints if c.kind in KEPT),
     )
+
+
+KEPT = ("CHECK", "UNIQUE", "GENERATED")
 
 
 @lru_cache(maxsize=1024)
@@ -122,7 +126,30 @@ def meaning(default: str | None) -> str | None:
 
 def _check(text: CreateTable, constraint: Constraint) -> Check:
     parts = inside(constraint.tokens)
-    return Check(text.sql[parts[0].start : parts[-1].end], constraint.name, spelling(parts))
+    written = text.sql[parts[0].start : parts[-1].end]
+    columns = frozenset(fold(column.name) for column in text.columns) & constraint.names
+    return Check(written, constraint.name, spelling(parts), columns)
+
+
+def _foreign_keys(execute: Execute, table: str, text: CreateTable) -> tuple[ForeignKey, ...]:
+    """In the order of declaration, with what only the text tells."""
+    keys = inspect.foreign_keys(execute, table)
+    written = sorted(
+        (c for c in text.all_constraints if c.kind in ("FOREIGN", "REFERENCES")),
+        key=lambda constraint: constraint.start,
+    )
+    if len(written) != len(keys):
+        return keys
+    return tuple(key._replace(deferrable=_deferrable(c)) for key, c in zip(keys, written))
+
+
+def _deferrable(constraint: Constraint) -> str:
+    """Every other spelling means that the key is checked at once, which is the default, too,
+    https://www.sqlite.org/foreignkeys.html section 4.2."""
+    words = [token.keyword for token in constraint.tokens]
+    deferred = ["DEFERRABLE", "INITIALLY", "DEFERRED"]
+    place = next((i for i in range(len(words)) if words[i : i + 3] == deferred), 0)
+    return " ".join(deferred) if place and words[place - 1] != "NOT" else ""
 
 
 def _index_text(sql: str) -> tuple[list[str], str]:
