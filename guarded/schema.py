@@ -14,7 +14,7 @@ class Column(NamedTuple):
     """``default`` is SQL text; ``primary_key`` the place in the key, from 1, or 0; ``generated`` is
     VIRTUAL, STORED or empty.  Compared are ``storage`` in place of the type, ``meaning`` in place
     of the default, ``expression`` of a generated column, and ``collation``.  ``constraints`` are
-    the texts of its CHECK, UNIQUE and GENERATED clauses as they were written."""
+    its CHECK, UNIQUE, GENERATED and AUTOINCREMENT clauses as they were written."""
 
     name: str
     type: str

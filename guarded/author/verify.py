@@ -22,7 +22,7 @@ from guarded.errors import MigrationError, MigrationFailed
 from guarded.findings import Finding, Severity
 from guarded.project import Project
 from guarded.run import Run, Runner
-from guarded.schema import Schema
+from guarded.schema import Schema, Table
 from guarded.status import tables_in_memory
 from guarded.steps import Action, Kind, Step, Target
 
@@ -31,7 +31,8 @@ NOBODY = Patience()  # a scratch database has no other user
 
 @dataclass
 class Verdict:
-    """Of one migration; ``findings`` with a PROBLEM are broken promises."""
+    """Of one migration; ``findings`` with a PROBLEM are broken promises.  With a WARNING there is
+    nothing yet that could hold."""
 
     name: str
     findings: list[Finding] = field(default_factory=list)
@@ -39,7 +40,11 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        return all(finding.severity is not Severity.PROBLEM for finding in self.findings)
+        return not any(f.severity in (Severity.PROBLEM, Severity.WARNING) for f in self.findings)
+
+    @property
+    def is_broken(self) -> bool:
+        return any(finding.severity is Severity.PROBLEM for finding in self.findings)
 
     def broken(self, sentence: str) -> None:
         self.findings.append(Finding(Severity.PROBLEM, self.name, sentence))
@@ -227,8 +232,18 @@ def _content(inspector: Inspector, quote: Callable[[str], str]) -> Content:
     rows = {}
     for name, table in schema.items():
         columns = [column.name for column in table.columns]
-        rows[name] = (columns, list(inspector.execute(f"SELECT * FROM {quote(table.name)}")))
+        rows[name] = (columns, _rows(inspector, table, quote))
     return Content(schema, others, rows)
+
+
+def _rows(inspector: Inspector, table: Table, quote: Callable[[str], str]) -> list[tuple[Any, ...]]:
+    try:
+        return list(inspector.execute(f"SELECT * FROM {quote(table.name)}"))
+    # An index without content can't be read, or one whose content is not there.
+    except Exception:
+        if table.kind != "virtual":
+            raise
+        return []
 
 
 def _steps(done: Run) -> Iterable[Step]:
@@ -266,7 +281,11 @@ def _no_check(project: Project) -> Callable[[], Any]:
 def _compare_with_models(project: Project, scratch: Backend, verdict: Verdict) -> None:
     with scratch.reading(NOBODY) as inspector:
         for difference in diff.with_models(project, scratch, inspector):
-            verdict.broken(f"the models are not met: {difference.sentence}")
+            if difference.is_extra:
+                finding = Finding(Severity.NOTE, verdict.name, difference.sentence)
+                verdict.findings.append(finding)
+            else:
+                verdict.broken(f"the models are not met: {difference.sentence}")
 
 
 def _ignore() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -14,6 +14,7 @@ from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.text import (
+    ColumnDefinition,
     Constraint,
     CreateTable,
     Token,
@@ -105,11 +106,16 @@ def _complete(text: CreateTable, column: Column) -> Column:
     return column._replace(
         collation=fold(collate.tokens[-1].name or "") if collate else "binary",
         expression=spelling(inside(generated.tokens)) if generated else "",
-        constraints=tuple(text.text(c) for c in definition.constraints if c.kind in KEPT),
+        constraints=tuple(_clauses(text, definition)),
     )
 
 
-KEPT = ("CHECK", "UNIQUE", "GENERATED")
+def _clauses(text: CreateTable, column: ColumnDefinition) -> Iterator[str]:
+    for constraint in column.constraints:
+        if constraint.kind in ("CHECK", "UNIQUE", "GENERATED"):
+            yield text.text(constraint)
+        elif any(token.keyword == "AUTOINCREMENT" for token in constraint.tokens):
+            yield "AUTOINCREMENT"
 
 
 @lru_cache(maxsize=1024)
