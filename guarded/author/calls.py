@@ -24,7 +24,7 @@ def value_source(value: Any) -> str:
         return bytestring(value)
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
-    return repr(value)
+    return repr(value).replace("e+", "e")  # as the formatter has it
 
 
 def add_index(names: Names, table: str, index: Index) -> Call:

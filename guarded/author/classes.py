@@ -242,7 +242,7 @@ def _setting(name: str, value: str | Call) -> list[str]:
 
 
 def _import(module: str, names: Collection[str]) -> str:
-    ordered = sorted(names, key=lambda name: (not name.isupper(), name))
+    ordered = sorted(names, key=lambda name: (not name.isupper(), name.islower(), name.lower()))
     line = f"from {module} import {', '.join(ordered)}"
     if len(line) <= source.WIDTH:
         return f"{line}\n"

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from guarded.author.calls import value_source, verb
+from guarded.author.field_source import default_of
 from guarded.author.operations import ADD, ALTER, DROP, Operation, Work
 from guarded.author.source import Call, list_of, string
 from guarded.diff import Difference
 from guarded.schema import Column
 
-NEUTRAL = {"INTEGER": "0", "REAL": "0", "NUMERIC": "0", "BLOB": 'b""'}
+NEUTRAL: dict[str, int | bytes] = {"INTEGER": 0, "REAL": 0, "NUMERIC": 0, "BLOB": b""}
 
 
 def column(work: Work, d: Difference) -> Iterator[Operation]:
@@ -51,7 +52,7 @@ def _added(work: Work, d: Difference) -> Iterator[Operation]:
         call = call._replace(arguments=[*call.arguments, "null=True"])
         yield Operation(ADD, [verb("add_column", d.table, d.subject, call)], drop)
         doubt = f"which {d.subject} shall the rows get that are there already?"
-        yield Operation(ADD, filled(work, d), (), moved or doubt)
+        yield Operation(ADD, _filled(work, d, None), (), moved or doubt)
         return
     if moved:
         yield Operation(ADD, decide_up=moved)
@@ -99,7 +100,7 @@ def _dropped(work: Work, d: Difference) -> Iterator[Operation]:
         add = add._replace(arguments=[*add.arguments, "allow_not_null=True"])
     if must:
         doubt = f"{d.subject} was NOT NULL; which value shall it get?"
-        value = NEUTRAL.get(column.storage, '""')
+        value = value_source(NEUTRAL.get(column.storage, ""))
         kind = work.classes.type_of(column)
         kind = kind._replace(arguments=[*kind.arguments, f"default={value}"])
         fill = verb("apply_default", d.table, d.subject, kind)
@@ -137,28 +138,30 @@ def nullability(work: Work, d: Difference) -> Iterator[Operation]:
         yield Operation(ALTER, decide_up=f"{d.sentence}; there is no verb for it")
         return
     field = work.field(d)
-    is_known = sql_default(field) is not None or work.default(field) is not None
+    # On the way back, the column has the default again that it had.
+    old = default_of(d.found, work.names) if d.wanted.nullable and d.found.default else None
+    text = sql_default(field) or old
+    is_known = text is not None or work.default(field) is not None
     is_known &= not _is_unique(work, d)
     doubt = "" if is_known else f"which {d.subject} shall the rows get that have none?"
-    strict, loose = filled(work, d), [verb("drop_not_null", d.table, d.subject)]
+    strict, loose = _filled(work, d, text), [verb("drop_not_null", d.table, d.subject)]
     if d.wanted.nullable:
         yield Operation(ALTER, loose, strict, decide_down=doubt)
     else:
         yield Operation(ALTER, strict, loose, doubt)
 
 
-def filled(work: Work, d: Difference) -> list[Call]:
-    """Give the rows without a value one, and refuse such rows from then on."""
+def _filled(work: Work, d: Difference, text: str | None) -> list[Call]:
+    """Give the rows without a value one, ``text`` if that is given, and refuse such rows then."""
     field = work.field(d)
     not_null = verb("add_not_null", d.table, d.subject)
-    if text := sql_default(field):
+    if text is not None:
         empty = f"{work.names.quote(d.subject)} IS NULL"
         return [verb("fill", d.table, d.subject, text, empty), not_null]
-    value, call = work.default(field), work.classes.bare(field)
-    if value is None or not work.is_kept(field, value):
-        call = Call("BareField") if value is not None else call
-    source = NEUTRAL.get(d.wanted.storage, '""') if value is None else value_source(value)
-    call = call._replace(arguments=[*call.arguments, f"default={source}"])
+    value = work.default(field)
+    value = NEUTRAL.get(d.wanted.storage, "") if value is None else value
+    call = work.classes.bare(field) if work.is_kept(field, value) else Call("BareField")
+    call = call._replace(arguments=[*call.arguments, f"default={value_source(value)}"])
     return [verb("apply_default", d.table, d.subject, call), not_null]
 
 
@@ -170,10 +173,11 @@ def sql_default(field: Any) -> str | None:
 
 
 def default(work: Work, d: Difference) -> Iterator[Operation]:
-    yield Operation(ALTER, [_set_default(d, d.wanted)], [_set_default(d, d.found)])
+    yield Operation(ALTER, [_set_default(work, d, d.wanted)], [_set_default(work, d, d.found)])
 
 
-def _set_default(d: Difference, column: Column) -> Call:
+def _set_default(work: Work, d: Difference, column: Column) -> Call:
     if column.default is None:
         return verb("drop_column_default", d.table, d.subject)
-    return verb("add_column_default", d.table, d.subject, Call("SQL", [string(column.default)]))
+    sql = Call("SQL", [string(default_of(column, work.names))])
+    return verb("add_column_default", d.table, d.subject, sql)

@@ -100,8 +100,18 @@ def properties(column: Column, names: Names) -> list[str | Call]:
     texts = [names.one_line(text) for text in column.constraints]
     items = [Call("SQL", [string(text)]) for text in texts]
     if column.default is not None:
-        items.insert(0, Call("Default", [string(names.one_line(column.default))]))
+        items.insert(0, Call("Default", [string(default_of(column, names))]))
     return [*found, list_of(items, "constraints=")] if items else found
+
+
+LITERAL = re.compile(r"""[+-]?\s*[\w.]+([eE][+-]\d+)?|[xX]?'([^']|'')*'|"([^"]|"")*\"""", re.DOTALL)
+
+
+def default_of(column: Column, names: Names) -> str:
+    """As SQL that can stand after DEFAULT: an expression has lost its parentheses in what SQLite
+    tells of a column."""
+    text = names.one_line(column.default or "")
+    return text if LITERAL.fullmatch(text) else f"({text})"
 
 
 def constraint(node: Any) -> Call:

@@ -18,13 +18,13 @@ from guarded import diff
 from guarded.author import sample
 from guarded.author.lint import lint
 from guarded.backends.interface import Backend, Inspector, Patience
-from guarded.errors import MigrationError, MigrationFailed
+from guarded.errors import MigrationError, MigrationFailed, Refused
 from guarded.findings import Finding, Severity
 from guarded.project import Project
 from guarded.run import Run, Runner
 from guarded.schema import Schema, Table
 from guarded.status import tables_in_memory
-from guarded.steps import Action, Kind, Step, Target
+from guarded.steps import Action, Direction, Kind, Step, Target
 
 NOBODY = Patience()  # a scratch database has no other user
 
@@ -98,8 +98,8 @@ class _Trial:
         before = self._content()
         try:
             done = self.runner.up()
-        except MigrationFailed as exc:
-            if not self._keep_what_fits(exc, self.project):
+        except (MigrationFailed, Refused) as exc:
+            if not self._keep_what_fits(exc, Direction.UP, self.project):
                 raise
             before = self._content()
             done = self.runner.up()
@@ -115,12 +115,14 @@ class _Trial:
         with self.scratch.transaction(NOBODY, _ignore) as session:
             sample.fill(session, self.scratch.names)
 
-    def _keep_what_fits(self, exc: MigrationFailed, target: Project) -> bool:
-        """Without the rows that a new UNIQUE or CHECK refuses, there may be a way on.
+    def _keep_what_fits(self, exc: MigrationError, direction: Direction, target: Project) -> bool:
+        """Without the rows that a new UNIQUE, CHECK or foreign key refuses, there may be a way on.
 
-        A row fits when a table takes it that the migrations of ``target`` made without any.
+        A row fits when a table takes it that the migrations of ``target`` made without any, and
+        when there is a row that it refers to.
         """
-        if not isinstance(exc.__cause__, IntegrityError):
+        is_of_rows = isinstance(exc.__cause__, IntegrityError)
+        if not is_of_rows and not isinstance(exc, Refused):
             return False
         with self.scratch.scratch() as empty:
             Runner(target, empty, backup=False).up()
@@ -128,9 +130,13 @@ class _Trial:
                 self.scratch.transaction(NOBODY, _ignore) as session,
                 empty.transaction(NOBODY, _ignore) as fitting,
             ):
-                gone = sample.keep_what_fits(session, fitting, self.scratch.names)
-        sentence = f"tried without {gone} rows that {exc.direction} refuses: {exc.__cause__}"
-        self.verdict.findings.append(Finding(Severity.NOTE, self.name, sentence))
+                gone = sample.delete_orphans(session, fitting, self.scratch.names)
+                if is_of_rows:
+                    gone += sample.keep_what_fits(session, fitting, self.scratch.names)
+        why = exc.__cause__ if is_of_rows else exc
+        sentence = f"tried without {gone} rows that {direction.value} refuses: {why}"
+        if gone:
+            self.verdict.findings.append(Finding(Severity.NOTE, self.name, sentence))
         return gone > 0
 
     def _content(self) -> Content:
@@ -172,9 +178,9 @@ class _Trial:
         said = self.runner.losses()
         try:
             done = self.runner.down()
-        except MigrationFailed as exc:
+        except (MigrationFailed, Refused) as exc:
             earlier = self.project._replace(listed=self.project.listed[:-1])
-            if not self._keep_what_fits(exc, earlier):
+            if not self._keep_what_fits(exc, Direction.DOWN, earlier):
                 raise
             after = self._content()
             done = self.runner.down()
