@@ -54,6 +54,8 @@ def _likeness(new: Difference, old: Difference, live: Schema, names: Names) -> f
     if new.table != old.table or table.kind == "virtual" or is_generated or is_key[0] != is_key[1]:
         return 0
     same_type = new.wanted.storage == old.found.storage
+    if is_key[0] and not same_type:
+        return 0
     is_alike = same_type and new.wanted.nullable == old.found.nullable
     # Renamed and changed at once: better asked than that a column's values are dropped.
     similar = difflib.SequenceMatcher(None, old.subject.lower(), new.subject.lower()).ratio()
