@@ -26,8 +26,8 @@ class Difference:
     """One thing that two schemas disagree about.
 
     ``kind`` is one of table, column, type, nullability, default, collation, generated, primary key,
-    option, foreign key, check and index.  ``wanted`` and ``found`` are the two values, None if
-    there is none.
+    option, foreign key, check, index and module (of a virtual table).  ``wanted`` and ``found`` are
+    the two values, None if there is none.
     """
 
     severity: Severity
@@ -77,6 +77,9 @@ def compare(declared: Schema, live: Schema, fold: Fold) -> tuple[Difference, ...
 
 def compare_tables(declared: Table, live: Table, fold: Fold) -> Iterable[Difference]:
     """Compare two tables of the same name."""
+    if "virtual" in (declared.kind, live.kind):
+        yield from _compare_virtual(declared, live, fold)
+        return
     has = {fold(column.name): column for column in live.columns}
     for wanted in declared.columns:
         found = has.pop(fold(wanted.name), None)
@@ -119,6 +122,23 @@ def compare_tables(declared: Table, live: Table, fold: Fold) -> Iterable[Differe
         {str(index): index for index in declared.indexes if index.origin != "pk"},
         {str(index): index for index in live.indexes if index.origin != "pk"},
     )
+
+
+def _compare_virtual(declared: Table, live: Table, fold: Fold) -> Iterable[Difference]:
+    """Only the names of the columns: all else is up to the module, and unknown without it."""
+    if declared.kind != live.kind:
+        should, was = declared.kind == "virtual", live.kind == "virtual"
+        words = {True: "a virtual table", False: "an ordinary table"}
+        sentence = f"is {words[was]}, and should be {words[should]}"
+        yield _difference(BREAKS, live, "module", "", sentence, declared, live)
+    elif declared.columns and live.columns:
+        wanted = {fold(column.name): column for column in declared.columns}
+        found = {fold(column.name): column for column in live.columns}
+        for column in (c for name, c in wanted.items() if name not in found):
+            yield _difference(BREAKS, live, "column", column.name, "is missing", column)
+        for column in (c for name, c in found.items() if name not in wanted):
+            sentence = "is declared by no model"
+            yield _difference(EXTRA, live, "column", column.name, sentence, found=column)
 
 
 def _compare_each(
@@ -179,7 +199,7 @@ def _difference(
     found: Any = None,
 ) -> Difference:
     quoted = f" '{subject}'" if kind == "column" else f" {subject}" if subject else ""
-    named = "" if kind in ("index", "option") else kind
+    named = "" if kind in ("index", "option", "module") else kind
     text = f"table '{live.name}': {named}{quoted} {sentence}".replace(":  ", ": ")
     return Difference(severity, live.name, kind, subject, text, wanted, found)
 

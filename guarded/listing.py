@@ -9,6 +9,7 @@ import ast
 import io
 import keyword
 import re
+import tokenize
 from collections.abc import Collection
 from pathlib import Path
 
@@ -32,7 +33,23 @@ def names_in(path: Path) -> list[str]:
 
     Raises UnusableMigration when the file has no such list.
     """
-    return _names(_find(path.read_text(), path.name))
+    text, _ = read(path)
+    return _names(_find(text, path.name))
+
+
+def read(path: Path) -> tuple[str, str]:
+    """The text of a Python file with its line ends, and the encoding to write it back in.
+
+    That is the one that Python itself would take, with a byte order mark where there is one.
+    Raises UnusableMigration for a file that Python can't read either.
+    """
+    try:
+        with path.open("rb") as file:
+            encoding, _ = tokenize.detect_encoding(file.readline)
+        with path.open(newline="", encoding=encoding) as text:
+            return text.read(), encoding
+    except (SyntaxError, UnicodeDecodeError) as exc:
+        raise UnusableMigration(path.name, f"the file with the list has an error: {exc}") from exc
 
 
 def with_name(source: str, name: str) -> str:

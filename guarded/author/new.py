@@ -6,7 +6,7 @@ from pathlib import Path
 
 from guarded import listing
 from guarded.author import from_models as writer
-from guarded.author.renames import Ask
+from guarded.author.operations import Ask
 from guarded.backends.interface import Backend, Patience
 from guarded.errors import UnusableMigration
 from guarded.project import Project
@@ -27,14 +27,14 @@ def create(project: Project, name: str, text: str | None = None) -> Path:
         raise UnusableMigration(
             name, f"'{project.directory}' is an installed package; work in a checkout"
         )
-    with project.listing.open(newline="", encoding="utf-8") as file:
-        changed = listing.with_name(file.read(), name)
+    before, encoding = listing.read(project.listing)
+    changed = listing.with_name(before, name)
     path = project.directory / f"{name}.py"
     with path.open("x", encoding="utf-8") as file:
         file.write(text or writer.template(name))
     aside = project.listing.with_name(f"{project.listing.name}.new")
     try:
-        with aside.open("w", newline="", encoding="utf-8") as file:
+        with aside.open("w", newline="", encoding=encoding) as file:
             file.write(changed)
         aside.chmod(project.listing.stat().st_mode & 0o777)
         aside.replace(project.listing)

@@ -63,6 +63,32 @@ def keep_what_fits(session: Session, target: Session, names: Names) -> int:
     return gone
 
 
+def delete_orphans(session: Session, target: Session, names: Names) -> int:
+    """Delete the rows that refer to no row by the foreign keys that ``target`` has; how many."""
+    gone, before = 0, -1
+    while gone != before:
+        before = gone
+        for table in target.inspector.schema().values():
+            gone += sum(_delete_orphans(session, names, table, key) for key in table.foreign_keys)
+    return gone
+
+
+def _delete_orphans(session: Session, names: Names, table: Table, key: ForeignKey) -> int:
+    for name, columns in ((table.name, key.columns), (key.parent, key.parent_columns)):
+        present = session.inspector.table(name)
+        known = {names.fold(column.name) for column in present.columns} if present else set()
+        if not known.issuperset(map(names.fold, columns)):
+            return 0
+    child, quote = names.quote(table.name), names.quote
+    own = [f"{child}.{quote(name)}" for name in key.columns]
+    same = [f"parent.{quote(p)} = {o}" for p, o in zip(key.parent_columns, own)]
+    sql = (
+        f"DELETE FROM {child} WHERE {' AND '.join(f'{name} IS NOT NULL' for name in own)} AND NOT "
+        f"EXISTS (SELECT 1 FROM {quote(key.parent)} AS parent WHERE {' AND '.join(same)})"
+    )
+    return int(session.database.execute_sql(sql).rowcount)
+
+
 def _delete(session: Session, names: Names, table: Table, row: dict[str, Any]) -> int:
     """Delete the row and the rows that refer to it: a scratch database has foreign keys off."""
     quote = names.quote
@@ -145,8 +171,11 @@ def _values(
         values[column.name] = _value(column, number + attempt * (place + 1), attempt)
     for key in table.foreign_keys:
         parents = _parents(inspector, names, key)
-        for name, value in zip(key.columns, next(itertools.islice(parents, number, None), ())):
-            values[name] = value
+        found = next(itertools.islice(parents, number, None), None)
+        nullable = {names.fold(c.name) for c in table.columns if c.nullable}
+        if found is None and nullable.issuperset(map(names.fold, key.columns)):
+            found = (None,) * len(key.columns)
+        values.update(zip(key.columns, found or ()))
     return values
 
 

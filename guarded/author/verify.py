@@ -18,20 +18,21 @@ from guarded import diff
 from guarded.author import sample
 from guarded.author.lint import lint
 from guarded.backends.interface import Backend, Inspector, Patience
-from guarded.errors import MigrationError, MigrationFailed, RowsDoNotFit
+from guarded.errors import MigrationError, MigrationFailed, Refused, RowsDoNotFit
 from guarded.findings import Finding, Severity
 from guarded.project import Project
 from guarded.run import Run, Runner
-from guarded.schema import Schema
+from guarded.schema import Schema, Table
 from guarded.status import tables_in_memory
-from guarded.steps import Action, Kind, Step, Target
+from guarded.steps import Action, Direction, Kind, Step, Target
 
 NOBODY = Patience()  # a scratch database has no other user
 
 
 @dataclass
 class Verdict:
-    """The verdict on one migration; a finding with PROBLEM is a broken promise."""
+    """The verdict on one migration; a finding with PROBLEM is a broken promise, and with WARNING
+    there is nothing yet that could hold."""
 
     name: str
     findings: list[Finding] = field(default_factory=list)
@@ -39,7 +40,11 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        return all(finding.severity is not Severity.PROBLEM for finding in self.findings)
+        return not any(f.severity in (Severity.PROBLEM, Severity.WARNING) for f in self.findings)
+
+    @property
+    def is_broken(self) -> bool:
+        return any(finding.severity is Severity.PROBLEM for finding in self.findings)
 
     def broken(self, sentence: str) -> None:
         self.findings.append(Finding(Severity.PROBLEM, self.name, sentence))
@@ -93,8 +98,8 @@ class _Trial:
         before = self._content()
         try:
             done = self.runner.up()
-        except (MigrationFailed, RowsDoNotFit) as exc:
-            if not self._keep_what_fits(exc, "up", self.project):
+        except (MigrationFailed, Refused) as exc:
+            if not self._keep_what_fits(exc, Direction.UP, self.project):
                 raise
             before = self._content()
             done = self.runner.up()
@@ -110,12 +115,14 @@ class _Trial:
         with self.scratch.transaction(NOBODY, _ignore) as session:
             sample.fill(session, self.scratch.names)
 
-    def _keep_what_fits(self, exc: MigrationError, direction: str, target: Project) -> bool:
-        """Delete the rows that a new UNIQUE or CHECK refuses; return whether there were any.
+    def _keep_what_fits(self, exc: MigrationError, direction: Direction, target: Project) -> bool:
+        """Delete the rows that a new UNIQUE, CHECK or key refuses; return whether there were any.
 
-        A row fits when an empty table, as the migrations of ``target`` make it, accepts it.
+        A row fits when an empty table, as the migrations of ``target`` make it, accepts it, and
+        when the row that it refers to is there.
         """
-        if not isinstance(exc, RowsDoNotFit) and not isinstance(exc.__cause__, IntegrityError):
+        is_of_rows = isinstance(exc, RowsDoNotFit) or isinstance(exc.__cause__, IntegrityError)
+        if not is_of_rows and not isinstance(exc, Refused):
             return False
         with self.scratch.scratch() as empty:
             Runner(target, empty, backup=False).up()
@@ -123,10 +130,13 @@ class _Trial:
                 self.scratch.transaction(NOBODY, _ignore) as session,
                 empty.transaction(NOBODY, _ignore) as fitting,
             ):
-                gone = sample.keep_what_fits(session, fitting, self.scratch.names)
+                gone = sample.delete_orphans(session, fitting, self.scratch.names)
+                if is_of_rows:
+                    gone += sample.keep_what_fits(session, fitting, self.scratch.names)
         why = exc.__cause__ or exc
-        sentence = f"tried without {gone} rows that {direction} refuses: {why}"
-        self.verdict.findings.append(Finding(Severity.NOTE, self.name, sentence))
+        sentence = f"tried without {gone} rows that {direction.value} refuses: {why}"
+        if gone:
+            self.verdict.findings.append(Finding(Severity.NOTE, self.name, sentence))
         return gone > 0
 
     def _content(self) -> Content:
@@ -168,9 +178,9 @@ class _Trial:
         said = self.runner.losses()
         try:
             done = self.runner.down()
-        except (MigrationFailed, RowsDoNotFit) as exc:
+        except (MigrationFailed, Refused) as exc:
             earlier = self.project._replace(listed=self.project.listed[:-1])
-            if not self._keep_what_fits(exc, "down", earlier):
+            if not self._keep_what_fits(exc, Direction.DOWN, earlier):
                 raise
             after = self._content()
             done = self.runner.down()
@@ -228,8 +238,18 @@ def _content(inspector: Inspector, quote: Callable[[str], str]) -> Content:
     rows = {}
     for name, table in schema.items():
         columns = [column.name for column in table.columns]
-        rows[name] = (columns, list(inspector.execute(f"SELECT * FROM {quote(table.name)}")))
+        rows[name] = (columns, _rows(inspector, table, quote))
     return Content(schema, others, rows)
+
+
+def _rows(inspector: Inspector, table: Table, quote: Callable[[str], str]) -> list[tuple[Any, ...]]:
+    try:
+        return list(inspector.execute(f"SELECT * FROM {quote(table.name)}"))
+    # An index without content can't be read, or one whose content is not there.
+    except Exception:
+        if table.kind != "virtual":
+            raise
+        return []
 
 
 def _steps(done: Run) -> Iterable[Step]:
@@ -270,7 +290,11 @@ def _no_check(project: Project) -> Callable[[], Any]:
 def _compare_with_models(project: Project, scratch: Backend, verdict: Verdict) -> None:
     with scratch.reading(NOBODY) as inspector:
         for difference in diff.with_models(project, scratch, inspector):
-            verdict.broken(f"the models are not met: {difference.sentence}")
+            if difference.is_extra:
+                finding = Finding(Severity.NOTE, verdict.name, difference.sentence)
+                verdict.findings.append(finding)
+            else:
+                verdict.broken(f"the models are not met: {difference.sentence}")
 
 
 def _ignore() -> None:

@@ -82,7 +82,7 @@ def difference_lines(differences: Iterable[Difference]) -> list[str]:
 def verdict_lines(verdicts: Iterable[Verdict]) -> list[str]:
     lines = []
     for verdict in verdicts:
-        word = "holds" if verdict.holds else "broken"
+        word = "broken" if verdict.is_broken else "holds" if verdict.holds else "empty"
         lines.append(f"{word:<8} {verdict.name} ({verdict.duration_ms} ms)")
         lines += [f"{INDENT}{f.severity.value:<7} {f.sentence}" for f in verdict.findings]
     return lines

@@ -536,6 +536,8 @@ class Look:
         context.sql(field.ddl(context))
         if isinstance(field, ForeignKeyField):
             self.playhouse.add_inline_fk_sql(context, field)
+            if field.deferrable:  # playhouse leaves it out
+                context.literal(f" DEFERRABLE {field.deferrable}")
         sql, params = context.query()
         assert not params, "a column definition has no parameters"
         return str(sql)

@@ -19,6 +19,7 @@ from peewee import (
     ForeignKeyField,
     IntegerField,
     Model,
+    SqliteDatabase,
     TextField,
     fn,
 )
@@ -130,8 +131,10 @@ def connection(connect):
 def written(scratch, models, ask=lambda question: None):
     """What is written when the listed migrations make what ``scratch`` is."""
     file = SqliteFile(Path())
-    made = Session(None, Inspector(scratch.execute))
-    return from_models.write("change_it", file, made, models, ask)
+    database = SqliteDatabase(":memory:")
+    with database.connection_context():
+        made = Session(database, Inspector(scratch.execute))
+        return from_models.write("change_it", file, made, models, ask)
 
 
 @pytest.fixture

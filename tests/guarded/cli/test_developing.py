@@ -130,8 +130,19 @@ def test_new_writes_a_file_that_runs(copy):
     done = copy("new", "add_nothing_yet", "--json")
     made = Path(json.loads(done.stdout)["path"])
     assert made.read_text().startswith('"""Add nothing yet."""\n')
-    assert copy("verify").returncode == 0
+    done = copy("verify")
+    assert done.returncode == 0
+    assert "empty    add_nothing_yet" in done.stdout
+    assert "warning line 4: up is empty" in done.stdout
     assert "applied  add_nothing_yet" in copy().stdout
+
+
+def test_new_keeps_the_byte_order_mark_of_the_list(copy):
+    file = copy.folder / "server/migrations/migrate.py"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert copy("new", "add_nothing_yet").returncode == 0
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert b'    "add_nothing_yet",\n]' in file.read_bytes()
 
 
 def test_new_without_a_difference_writes_nothing(copy):
