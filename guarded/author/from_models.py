@@ -12,7 +12,7 @@ from typing import Any
 from guarded import diff
 from guarded.author import columns, constraints, source, tables
 from guarded.author.classes import Classes
-from guarded.author.operations import ALTER, INDEX, Ask, Operation, Work
+from guarded.author.operations import ALTER, CREATE, DROP_INDEX, INDEX, RENAME, Ask, Operation, Work
 from guarded.author.renames import renames
 from guarded.author.source import Call
 from guarded.backends.interface import Backend, Session
@@ -78,10 +78,10 @@ def write(
 
 
 def _undone(operations: Sequence[Operation]) -> list[Operation]:
-    """Return the order of the way back: an index goes after the tables whose keys refer to it."""
-    backwards = operations[::-1]
-    indexes = [operation for operation in backwards if operation.stage == INDEX]
-    return [operation for operation in backwards if operation.stage != INDEX] + indexes
+    """Return the order of the way back: a new index goes after the new tables whose keys refer to
+    it, and before an old one of its name comes back."""
+    late = {CREATE: 1, INDEX: 2, DROP_INDEX: 3, RENAME: 4}
+    return sorted(operations[::-1], key=lambda operation: late.get(operation.stage, 0))
 
 
 def _operations(work: Work, d: Difference) -> Iterator[Operation]:

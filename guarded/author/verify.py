@@ -277,6 +277,7 @@ def _lint(project: Project, verdict: Verdict, fold: Callable[[str], str]) -> Non
             text = file.read_text(encoding="utf-8-sig", errors="replace")
             models = project.models()
             own = {m.__module__.partition(".")[0] for m in (*models.persistent, *models.in_memory)}
+            own -= {"peewee", "playhouse"}  # where classes that type() made say they are from
             in_memory = list(tables_in_memory(project))
             verdict.findings += lint(verdict.name, text, in_memory, own, fold)
 

@@ -506,10 +506,11 @@ class Look:
         """
         if not self.rows.is_foreseen:
             return
-        quoted = [self.names.quote(name) for name in columns]
+        quoted_table = self.names.quote(table.name)
+        # With the table's name: SQLite takes "a" for a string where there is no such column.
+        quoted = [f"{quoted_table}.{self.names.quote(name)}" for name in columns]
         where = [f"{name} IS NOT NULL" for name in quoted]
         where += [f"({condition})"] if condition else []
-        quoted_table = self.names.quote(table.name)
         rows = self.rows.count(
             table.name,
             f"({', '.join(quoted)}) IN (SELECT {', '.join(quoted)} FROM {quoted_table} WHERE "
