@@ -20,6 +20,7 @@ ORDER = [
     "errors",
     "findings",
     "schema",
+    "defaults",
     "changes",
     "project",
     "listing",
