@@ -81,7 +81,9 @@ def _undone(operations: Sequence[Operation]) -> list[Operation]:
     """Return the order of the way back: a new index goes after the new tables whose keys refer to
     it, and before an old one of its name comes back."""
     late = {CREATE: 1, INDEX: 2, DROP_INDEX: 3, RENAME: 4}
-    return sorted(operations[::-1], key=lambda operation: late.get(operation.stage, 0))
+    backwards = list(operations[::-1])
+    backwards.sort(key=lambda operation: late.get(operation.stage, 0))
+    return backwards
 
 
 def _operations(work: Work, d: Difference) -> Iterator[Operation]:
