@@ -93,13 +93,13 @@ TWICE = [
     ),
     pytest.param(
         "drop_column('child', 'score')",
-        [("drop", "child.score", "")],
+        [("drop", "child.score", "2 values kept")],
         [("skip", "child.score", "not there")],
         id="drop_column",
     ),
     pytest.param(
         "drop_column('child', 'parent_id')",
-        [("drop", "child.parent_id", ""), ("rebuild", "child", "")],
+        [("drop", "child.parent_id", "2 values kept"), ("rebuild", "child", "")],
         [("skip", "child.parent_id", "not there")],
         id="drop_column of a foreign key",
     ),
@@ -147,7 +147,7 @@ TWICE = [
     ),
     pytest.param(
         "drop_table('child')",
-        [("drop", "child", "")],
+        [("drop", "child", "2 values kept")],
         [("skip", "child", "not there")],
         id="drop_table",
     ),
