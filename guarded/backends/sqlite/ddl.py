@@ -80,6 +80,7 @@ class SqliteDdl:
     def __init__(self, database: SqliteDatabase, playhouse: Any, ledger: Ledger) -> None:
         self.database, self.playhouse, self.ledger = database, playhouse, ledger
         self.read = database.connection().execute
+        self._stand_ins = unknown.StandIns(database.connection())
         self._waiting: dict[str, Waiting] = {}
         self._known_ailments: tuple[object, Ailments] = (None, {})
         self.refilled = 0
@@ -393,7 +394,7 @@ class SqliteDdl:
         What only the application registers gets stand-ins meanwhile; what was broken before steps
         aside, and comes back as it was.
         """
-        stand_ins = unknown.StandIns(self.database.connection())
+        stand_ins = self._stand_ins
         try:
             stand_ins.run(run)
         except (OperationalError, sqlite3.OperationalError) as exc:

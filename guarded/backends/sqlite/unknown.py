@@ -31,9 +31,17 @@ class StandIns:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._asked: set[str] = set()
+        self._removed: set[str] = set()
 
     def run(self, statement: Callable[[], Any]) -> None:
-        """Run it, again with a stand-in for each function and collation that turns out unknown."""
+        """Run it, again with a stand-in for each function and collation that turns out unknown.
+
+        Those that were removed come back at once: of a function that was there before, SQLite says
+        in an index that it is not deterministic, and does not name it.
+        """
+        for thing in self._removed:
+            self._add(thing)
+        self._removed.clear()
         while True:
             try:
                 statement()
@@ -52,6 +60,7 @@ class StandIns:
                 self._connection.create_function(name, -1, None)
             else:
                 self._connection.create_collation(name, None)
+        self._removed |= self._asked
         self._asked.clear()
 
     def _add(self, thing: str) -> bool:
