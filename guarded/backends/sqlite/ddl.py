@@ -241,7 +241,7 @@ class SqliteDdl:
             waiting.values[change.column] = change.cast
 
     def _is_native(self, change: Alteration) -> bool:
-        """Whether this SQLite's ALTER TABLE can do it."""
+        """Return True if this SQLite's ALTER TABLE can do it."""
         definition = self._definition(self._stored(change.table))
         if isinstance(change, AddColumn):
             return change.value is None and _is_addable(change.definition)
@@ -462,7 +462,7 @@ class SqliteDdl:
         return plain | (mentioned(_body(index)) & all_columns)
 
     def _others_in(self, index: Target, change: DropColumn) -> bool:
-        """Whether the index is about other columns, too."""
+        """Return True if the index is about other columns, too."""
         stored = inspect.find(self.read, str(index.name), "index")
         return stored is not None and self._columns_in(stored) != {fold(change.column)}
 
@@ -607,7 +607,7 @@ def _body(index: SchemaObject) -> str:
 
 
 def _is_addable(definition: str) -> bool:
-    """Whether SQLite's ADD COLUMN takes it, https://www.sqlite.org/lang_altertable.html."""
+    """Return True if SQLite's ADD COLUMN takes it, https://www.sqlite.org/lang_altertable.html."""
     column = CreateTable(f"CREATE TABLE t ({definition})").columns[0]
     if column.constraint("PRIMARY") or column.constraint("UNIQUE"):
         return False
