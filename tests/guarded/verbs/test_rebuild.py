@@ -197,7 +197,8 @@ def test_a_virtual_table_can_not_be_altered(zoo, apply):
 
 def test_foreign_keys_that_are_on_are_a_reason_to_refuse(zoo):
     with pytest.raises(Refused, match="can't be rebuilt while foreign keys are on"):
-        rebuild(zoo.execute, zoo.execute, "loose", CreateTable("CREATE TABLE loose (a)"), {})
+        definition = CreateTable("CREATE TABLE loose (a)")
+        rebuild(zoo.execute, zoo.execute, lambda run: run(), "loose", definition, {})
 
 
 # What playhouse's rebuild does to the same.  `keeps` is true of a table that came through.
