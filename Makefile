@@ -30,7 +30,7 @@ test-containers: $(VENV)/.check
 	$(BIN)/python -m pytest -q tests/containers
 
 bench: $(VENV)/.bench
-	$(BIN)/python -m benchmarks --write benchmarks/results.md
+	$(BIN)/python -m benchmarks --write docs/figures.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

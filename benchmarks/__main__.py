@@ -21,6 +21,14 @@ from benchmarks.measure import Candidate, Timing, show, time_in_turn
 from benchmarks.tools import OURS, PWMIGRATE, Migration, Tool
 
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+HEAD = [
+    "A ratio is to the row of its block that has 1.00. Peak memory is at least that of",
+    "the process that measures. No tool takes a backup.",
+    "",
+    "| what | with | median | spread | ratio | peak memory | written |",
+    "|---|---|---|---|---|---|---|",
+]
 
 
 class Bench:
@@ -236,7 +244,7 @@ def ours(body: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small databases, few runs")
-    parser.add_argument("--write", type=Path, help="write the table to this file too")
+    parser.add_argument("--write", type=Path, help="put the table between the marks of this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         bench = Bench(Path(name), options.quick)
@@ -252,15 +260,17 @@ def main() -> None:
         bench.cheap_changes(large)
         bench.way_back(2_000 if options.quick else 100_000)
         if options.write:
-            head = [
-                f"{date.today()}, {tools.versions()}, {os.cpu_count()} cores; `make bench`.",
-                "A ratio is to the row of its block that has 1.00. Peak memory is at least that of",
-                "the process that measures. No tool takes a backup.",
-                "",
-                "| what | with | median | spread | ratio | peak memory | written |",
-                "|---|---|---|---|---|---|---|",
-            ]
-            options.write.write_text("\n".join([*head, *bench.rows]) + "\n")
+            measured = f"{date.today()}, {tools.versions()}, {os.cpu_count()} cores; `make bench`."
+            put(options.write, [measured, *HEAD, *bench.rows])
+
+
+def put(page: Path, lines: Sequence[str]) -> None:
+    """Replace what stands between the marks of the page, and nothing else."""
+    before, mark, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (mark and end):
+        sys.exit(f"'{page}' has no {BEGIN} … {END}")
+    page.write_text("\n".join([before + mark, *lines, end + after]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Changes of a schema as values: verbs make them, a backend applies them.
+"""Changes of a schema as values: made by verbs, applied by a backend.
 
-``table`` and ``column`` are names as they are stored; SQL in a value is the backend's own dialect.
+``table`` and ``column`` are names as they are stored.  SQL is in the backend's dialect.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DropIndex(NamedTuple):
 
 
 class Fill(NamedTuple):
-    """One UPDATE of a column, while the triggers of the table rest; ``where`` may be empty."""
+    """An UPDATE of a column with the table's triggers off; ``where`` may be empty."""
 
     table: str
     column: str
@@ -74,17 +74,17 @@ class Refill(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """One statement of the migration's own."""
+    """A statement that the migration wrote itself."""
 
     sql: str
     params: Sequence[Any]
 
 
-# Alterations: a backend may let several of one table wait and do them at once.
+# Alterations: a backend may collect several of one table and do them at once.
 
 
 class AddColumn(NamedTuple):
-    """``value`` is SQL for the rows that are there, or None for the column's default."""
+    """``value`` is SQL for existing rows, or None for the column's default."""
 
     table: str
     column: str
@@ -119,7 +119,7 @@ class DropDefault(NamedTuple):
 
 
 class SetType(NamedTuple):
-    """``cast`` is SQL for the values, or None where they are stored as they are."""
+    """``cast`` is SQL for the values, or None if they stay as they are."""
 
     table: str
     column: str

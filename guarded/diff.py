@@ -1,7 +1,6 @@
-"""Two schemas in, their differences out.
+"""Compare two schemas.
 
-Another spelling of the same thing is no difference: quotes, case, VARCHAR(255) for TEXT on SQLite,
-another name of an index.
+Spelling is not a difference: quotes, case, VARCHAR(255) for TEXT on SQLite, the name of an index.
 """
 
 from __future__ import annotations
@@ -26,9 +25,9 @@ Fold = Callable[[str], str]
 class Difference:
     """One thing that two schemas disagree about.
 
-    ``kind`` is what it is about: table, column, type, nullability, default, collation, generated,
-    primary key, option, foreign key, check or index.  ``wanted`` and ``found`` are its values, None
-    where there is none.
+    ``kind`` is one of table, column, type, nullability, default, collation, generated, primary key,
+    option, foreign key, check, index and module (of a virtual table).  ``wanted`` and ``found`` are
+    the two values, None if there is none.
     """
 
     severity: Severity
@@ -51,7 +50,7 @@ class Difference:
 def with_models(
     project: Project, backend: Backend, inspector: Inspector | None
 ) -> tuple[Difference, ...]:
-    """Where the models and the live schema disagree.  No database has no tables."""
+    """Compare the models with the live schema.  A missing database has no tables."""
     models = project.models().persistent
     if not models:
         return ()
@@ -60,7 +59,7 @@ def with_models(
 
 
 def compare(declared: Schema, live: Schema, fold: Fold) -> tuple[Difference, ...]:
-    """In the order of the tables, the worst first within a table."""
+    """Return the differences in the order of the tables, the worst first within a table."""
     found: list[Difference] = []
     for name, table in declared.items():
         if name in live:
@@ -77,7 +76,10 @@ def compare(declared: Schema, live: Schema, fold: Fold) -> tuple[Difference, ...
 
 
 def compare_tables(declared: Table, live: Table, fold: Fold) -> Iterable[Difference]:
-    """Two tables of one name."""
+    """Compare two tables of the same name."""
+    if "virtual" in (declared.kind, live.kind):
+        yield from _compare_virtual(declared, live, fold)
+        return
     has = {fold(column.name): column for column in live.columns}
     for wanted in declared.columns:
         found = has.pop(fold(wanted.name), None)
@@ -122,6 +124,23 @@ def compare_tables(declared: Table, live: Table, fold: Fold) -> Iterable[Differe
     )
 
 
+def _compare_virtual(declared: Table, live: Table, fold: Fold) -> Iterable[Difference]:
+    """Only the names of the columns: all else is up to the module, and unknown without it."""
+    if declared.kind != live.kind:
+        should, was = declared.kind == "virtual", live.kind == "virtual"
+        words = {True: "a virtual table", False: "an ordinary table"}
+        sentence = f"is {words[was]}, and should be {words[should]}"
+        yield _difference(BREAKS, live, "module", "", sentence, declared, live)
+    elif declared.columns and live.columns:
+        wanted = {fold(column.name): column for column in declared.columns}
+        found = {fold(column.name): column for column in live.columns}
+        for column in (c for name, c in wanted.items() if name not in found):
+            yield _difference(BREAKS, live, "column", column.name, "is missing", column)
+        for column in (c for name, c in found.items() if name not in wanted):
+            sentence = "is declared by no model"
+            yield _difference(EXTRA, live, "column", column.name, sentence, found=column)
+
+
 def _compare_each(
     live: Table, kind: str, wanted: Mapping[str, Any], found: Mapping[str, Any]
 ) -> Iterable[Difference]:
@@ -130,7 +149,7 @@ def _compare_each(
             yield _difference(DIFFERS, live, kind, text, "is missing", value)
     for text, value in found.items():
         if text not in wanted:
-            # Whoever made an index beside the table can drop it again; a constraint is part of it.
+            # An index can be dropped on its own; a constraint is a part of the table.
             severity = EXTRA if kind == "index" and value.sql else DIFFERS
             yield _difference(severity, live, kind, text, "is declared by no model", found=value)
 
@@ -145,8 +164,8 @@ def _compare_columns(
     if wanted.storage != found.storage:
         was = found.type or "without type"
         yield differs(DIFFERS, "type", f"is {was}, and should be {wanted.type}")
-    # PRIMARY KEY means NOT NULL in SQL; that SQLite takes NULL there is an old fault that it keeps
-    # (https://www.sqlite.org/quirks.html), and no reason to rebuild every table of an old database.
+    # PRIMARY KEY means NOT NULL in SQL.  SQLite accepts NULL there, an old bug that it keeps
+    # (https://www.sqlite.org/quirks.html), and not a reason to rebuild tables of old databases.
     if wanted.nullable != found.nullable and not (wanted.primary_key and found.primary_key):
         if wanted.nullable:
             yield differs(BREAKS, "nullability", "is NOT NULL, and the model may write NULL")
@@ -180,7 +199,7 @@ def _difference(
     found: Any = None,
 ) -> Difference:
     quoted = f" '{subject}'" if kind == "column" else f" {subject}" if subject else ""
-    named = "" if kind in ("index", "option") else kind
+    named = "" if kind in ("index", "option", "module") else kind
     text = f"table '{live.name}': {named}{quoted} {sentence}".replace(":  ", ": ")
     return Difference(severity, live.name, kind, subject, text, wanted, found)
 

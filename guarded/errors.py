@@ -1,32 +1,32 @@
-"""Every error that the engine raises; each says what is the case and what to do.
+"""Errors of the engine.  Each says what is the case and what to do.
 
-The command line adds which of its options help, and whether anything was changed.
+The command line adds the option that helps, and whether anything was changed.
 
 MigrationError
-├── UnusableDatabase      a location that names no database, or one that can't be opened
-├── UnknownMigration      a name that is not listed
-├── UnusableMigration     a file that can't be loaded, or has no up() or down()
-├── UnusableName          a name that a new migration can't have
-├── UnusableFolder        a folder that a new project can't have
+├── UnusableDatabase      the location names no database, or one that can't be opened
+├── UnknownMigration      no migration of that name is listed
+├── UnusableMigration     its file can't be loaded, or has no up() or down()
+├── UnusableName          a new migration can't have this name
+├── UnusableFolder        a new project can't have this folder
 ├── InconsistentHistory   files, list and history contradict each other
-│   ├── MissingMigration      listed, and there is no such file
+│   ├── MissingMigration      listed, but there is no such file
 │   ├── ChangedMigration      edited after it was applied
-│   ├── AheadDatabase         applied, and not listed: the database is newer than the code
+│   ├── AheadDatabase         applied, but not listed: the database is newer than the code
 │   ├── RenamedMigration      applied under another name
 │   └── OutOfOrder            the list's order contradicts the order in the history
-├── ForeignHistory        the history's table is another tool's
+├── ForeignHistory        the table schema_history belongs to another tool
 ├── DatabaseLocked        another process keeps the write lock
-├── DatabaseFailed        SQLite could not: disk, permissions, damage
-├── BackupFailed          no whole copy could be made
-│   └── DamagedDatabase       for what was to be copied is damaged
-├── KeptFailed            no room for the values that a drop takes
-├── RestoreRefused        a file that must not, or can't, take the place of the database
-├── Refused               an operation that can't be done without losing something
-│   ├── OnlyCopy              an interrupted rebuild of another tool left rows elsewhere
-│   ├── RowsDoNotFit          rows that a constraint would forbid
-│   └── InMemoryTable         a table that is not in the database file
-├── MigrationFailed       an exception inside of a migration
-└── BrokenPromise         a migration did what its steps don't say; found before COMMIT
+├── DatabaseFailed        SQLite failed: disk, permissions, damage
+├── BackupFailed          the database could not be copied
+│   └── DamagedDatabase       because it is damaged
+├── KeptFailed            the values that a drop loses could not be kept
+├── RestoreRefused        this file can't replace the database
+├── Refused               the operation would lose something
+│   ├── OnlyCopy              an interrupted rebuild of another tool left the rows elsewhere
+│   ├── RowsDoNotFit          rows break the new constraint
+│   └── InMemoryTable         the table is not in the database file
+├── MigrationFailed       an exception inside a migration
+└── BrokenPromise         a migration changed what no step announced; found before COMMIT
 """
 
 from __future__ import annotations
@@ -142,8 +142,8 @@ class DatabaseLocked(MigrationError):
         self.where, self.waited, self.holders = where, waited, tuple(holders)
         by = f" by {', '.join(holders)}" if holders else ""
         super().__init__(
-            f"database is locked{by}: '{where}' stayed so for {waited:g} s; stop that process or "
-            "wait longer"
+            f"database is locked{by}: waited {waited:g} s for '{where}'; stop that process or wait "
+            "longer"
         )
 
 
@@ -156,11 +156,11 @@ class DatabaseFailed(MigrationError):
 class BackupFailed(MigrationError):
     def __init__(self, where: Path, why: str) -> None:
         self.where, self.why = where, why
-        super().__init__(f"no copy at '{where}': {why}; mend that, or go without a backup")
+        super().__init__(f"no copy at '{where}': {why}; fix that, or go without a backup")
 
 
 class DamagedDatabase(BackupFailed):
-    """What was to be copied is damaged, and so is the copy."""
+    """The database is damaged, and so would be its copy."""
 
     def __init__(self, where: Path, why: str) -> None:
         self.where, self.why = where, f"the database is damaged: {' '.join(why.split())}"
@@ -168,11 +168,11 @@ class DamagedDatabase(BackupFailed):
 
 
 class KeptFailed(MigrationError):
-    """The values that a drop takes could not be kept."""
+    """The values that a drop loses could not be kept."""
 
     def __init__(self, path: Path, why: str) -> None:
         self.path, self.why = path, why
-        super().__init__(f"dropped values can't be kept in '{path}': {why}; mend that")
+        super().__init__(f"dropped values can't be kept in '{path}': {why}; fix that")
 
 
 class RestoreRefused(MigrationError):
@@ -182,11 +182,11 @@ class RestoreRefused(MigrationError):
 
 
 class Refused(MigrationError):
-    """An operation that can't be done without losing something; names what stands in the way."""
+    """The operation would lose something.  The message names what is in the way."""
 
 
 class RowsDoNotFit(Refused):
-    """There are rows that the change would forbid; says how many."""
+    """Rows break the new constraint; the message says how many."""
 
 
 class InMemoryTable(Refused):
@@ -222,7 +222,7 @@ class BrokenPromise(MigrationError):
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A question to end a sentence with, or nothing where no name is like this one."""
+    """Return "; did you mean …?" with the nearest name, or an empty string."""
     from difflib import get_close_matches
 
     spelled = {other.lower(): other for other in known}

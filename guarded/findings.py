@@ -1,4 +1,4 @@
-"""Something that an examination or a comparison found."""
+"""A finding of an examination or a comparison."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from guarded.steps import Target
 class Severity(Enum):
     """From the worst down, with the word for it.
 
-    A comparison with the models knows BREAKS (they can't work), DIFFERS, and EXTRA (nobody
-    declared it); an examination PROBLEM, WARNING, NOTE and FINE.
+    A comparison with the models uses BREAKS (the models can't work), DIFFERS, and EXTRA (no model
+    declares it).  An examination uses PROBLEM, WARNING, NOTE and FINE.
     """
 
     BREAKS = "breaks"
@@ -25,7 +25,7 @@ class Severity(Enum):
 
 
 class Finding(NamedTuple):
-    """``subject`` is what it is about in a word or name; ``target`` the object, where it is one.
+    """``subject`` names the topic in a word or two; ``target`` is the object, if it is about one.
     Every WARNING and PROBLEM has a remedy."""
 
     severity: Severity

@@ -1,6 +1,6 @@
-"""The same run on a clone of the schema without rows: what would happen, without touching anything.
+"""Foresee a run by running it on a clone of the schema, without rows.
 
-What depends on rows is not foreseen.
+Changes nothing.  Does not foresee what depends on rows.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from guarded.verbs.perform import Rows, run_script
 
 
 class Forecast(NamedTuple):
-    """``findings`` are the promises that would be broken; ``unforeseen`` says where and why it
-    ended early: a migration may need rows to go on."""
+    """``findings`` are changes that no step would announce.  ``unforeseen`` says where and why the
+    forecast ended early: a migration may need rows to go on."""
 
     outcomes: tuple[Outcome, ...]
     findings: tuple[str, ...] = ()
@@ -39,8 +39,8 @@ def forecast(
 ) -> Forecast:
     """Run the scripts on a clone of what ``inspector`` sees (None: an empty database).
 
-    ``asks_rows``: look at the rows, too, as far as that is possible, before each verb that could
-    fail on them.  Raises what the verbs refuse.
+    ``asks_rows`` also looks at the rows, as far as possible, before each verb that could fail on
+    them.  Raises Refused when a verb refuses.
     """
     outcomes: list[Outcome] = []
     with backend.clone(inspector) as session:
@@ -61,8 +61,8 @@ def forecast(
 
 
 class Loss(NamedTuple):
-    """A table, column or rows that would go; ``rows`` is how many have a value there, and at most
-    so many for a DELETE, whose condition is not known before."""
+    """A table, column or rows that would be lost.  ``rows`` is the number of rows with a value
+    there; for a DELETE it is the largest possible number, since its condition is not evaluated."""
 
     target: Target
     rows: int
@@ -74,7 +74,7 @@ class Loss(NamedTuple):
 
 
 def losses(backend: Backend, inspector: Inspector, foreseen: Forecast) -> list[Loss]:
-    """Tables, columns and rows with values in them that the run would take away."""
+    """Return the tables, columns and rows whose values the run would lose."""
     found = []
     steps = [step for outcome in foreseen.outcomes for step in outcome.steps]
     fold, quote = backend.names.fold, backend.names.quote

@@ -1,4 +1,4 @@
-"""The table schema_history: each time that a migration was applied, undone or recorded.
+"""The table schema_history: a row each time a migration was applied, undone or recorded.
 
 Append-only.  A migration is applied when its newest row is not a ``down``.
 """
@@ -32,7 +32,7 @@ CREATE = f"""CREATE TABLE {TABLE} (
 
 
 class Entry(NamedTuple):
-    """One row.  ``at`` is UTC; ``made_json`` is what an ``up`` really created in this database."""
+    """One row.  ``at`` is UTC; ``made_json`` lists what ``up`` really created in this database."""
 
     id: int
     migration: str
@@ -46,7 +46,7 @@ class Entry(NamedTuple):
 
     @property
     def made(self) -> Made:
-        """What the migration's ``down`` may undo."""
+        """The changes that the migration's ``down`` may undo."""
         import json
 
         items = json.loads(self.made_json)
@@ -60,7 +60,7 @@ class Entry(NamedTuple):
 
 
 def read(inspector: Inspector) -> tuple[Entry, ...]:
-    """Oldest first; empty where the table does not exist.  Never writes, not even the table.
+    """Return the rows, oldest first; none if there is no table.  Never creates the table.
 
     Raises ForeignHistory.
     """
@@ -81,7 +81,7 @@ _DIRECTIONS = {direction.value: direction for direction in Direction}
 
 
 def applied(entries: Iterable[Entry]) -> dict[str, Entry]:
-    """The newest row of each applied migration, in the order in which they were applied."""
+    """Return the newest row of each applied migration, in the order of application."""
     standing: dict[str, Entry] = {}
     for entry in entries:
         if entry.direction is Direction.DOWN:
@@ -92,7 +92,7 @@ def applied(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 
 def create(inspector: Inspector) -> None:
-    """Make the table; safe twice."""
+    """Create the table; safe twice."""
     if not inspector.has_table(TABLE):
         inspector.execute(CREATE)
 
@@ -113,7 +113,7 @@ def append(
     backup: str | None,
     made: Made,
 ) -> None:
-    """Add a row, at this moment."""
+    """Add a row, dated now."""
     import json
 
     items: list[Any] = sorted([t.kind.value, t.table, t.name or ""] for t in made.targets)
@@ -135,7 +135,7 @@ def append(
 
 
 def _targets(item: Any) -> Iterable[Target]:
-    """One item of the list, also as earlier versions wrote it: ``column meetings.title``."""
+    """Read one item of ``made``, also in the earlier format ``column meetings.title``."""
     if isinstance(item, list):
         kind, table, name = item
         return [Target(Kind(kind), table, name or None)]
@@ -145,7 +145,7 @@ def _targets(item: Any) -> Iterable[Target]:
         return [Target(kind, rest)]
     if kind is not Kind.COLUMN:
         return [Target(kind, "", rest)]
-    # Either name may have a dot in it: every place where the two could meet is meant.
+    # Either name may contain a dot, so every way to split the text is a target.
     parts = rest.split(".")
     return [
         Target(kind, ".".join(parts[:place]), ".".join(parts[place:]))

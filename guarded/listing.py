@@ -1,6 +1,6 @@
-"""The file that holds the ordered list of migrations, with one name more.
+"""Add a name to the ordered list of migrations, in the file that holds it.
 
-Only the list is touched: comments, quotes and line ends of the file stay as they are.
+Comments, quotes and line ends of the file stay as they are.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import ast
 import io
 import keyword
 import re
+import tokenize
 from collections.abc import Collection
 from pathlib import Path
 
@@ -18,7 +19,7 @@ LIST = "MIGRATIONS"
 
 
 def check_name(name: str, directory: Path, taken: Collection[str]) -> None:
-    """Raise UnusableName when no new migration can have this name."""
+    """Raise UnusableName when a new migration can't have this name."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", name) or keyword.iskeyword(name):
         raise UnusableName(name, "a name is verb_object, of lower-case letters, digits and _")
     if name in taken:
@@ -28,17 +29,33 @@ def check_name(name: str, directory: Path, taken: Collection[str]) -> None:
 
 
 def names_in(path: Path) -> list[str]:
-    """The names in the list of a file, which is read and not run.
+    """Return the names in the list of a file, without running the file.
 
-    Raises UnusableMigration when there is no list of names to be found.
+    Raises UnusableMigration when the file has no such list.
     """
-    return _names(_find(path.read_text(), path.name))
+    text, _ = read(path)
+    return _names(_find(text, path.name))
+
+
+def read(path: Path) -> tuple[str, str]:
+    """The text of a Python file with its line ends, and the encoding to write it back in.
+
+    That is the one that Python itself would take, with a byte order mark where there is one.
+    Raises UnusableMigration for a file that Python can't read either.
+    """
+    try:
+        with path.open("rb") as file:
+            encoding, _ = tokenize.detect_encoding(file.readline)
+        with path.open(newline="", encoding=encoding) as text:
+            return text.read(), encoding
+    except (SyntaxError, UnicodeDecodeError) as exc:
+        raise UnusableMigration(path.name, f"the file with the list has an error: {exc}") from exc
 
 
 def with_name(source: str, name: str) -> str:
-    """The text of the file with ``name`` at the end of its list.
+    """Return the text of the file with ``name`` at the end of its list.
 
-    Raises UnusableMigration when there is no list of names to be found.
+    Raises UnusableMigration when the file has no such list.
     """
     found = _find(source, name)
     changed = _inserted(source, found, name)
@@ -97,7 +114,7 @@ OWN_LINE = re.compile(r"[ \t]*(?P<comma>,?)[ \t]*(#[^\r\n]*)?(?P<end>\r?\n)")
 
 
 class _Offsets:
-    """Where in the text a line and a column (of UTF-8 bytes, as ast counts) are."""
+    """Places in a text, by line and column; a column counts UTF-8 bytes, as ast does."""
 
     def __init__(self, source: str) -> None:
         self._lines = list(io.StringIO(source, newline=""))  # as Python's own lines end

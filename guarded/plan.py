@@ -1,6 +1,6 @@
-"""The migrations that run, and their order.  Pure: names and rows in, names out.
+"""The migrations to run, and their order.  Pure: names and rows in, names out.
 
-Nothing is planned while files, list and history contradict each other.
+Plans nothing while files, list and history contradict each other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class State(Enum):
 
 
 class Standing(NamedTuple):
-    """Where a migration stands; ``at`` is when it was applied."""
+    """The state of one migration; ``at`` is when it was applied."""
 
     name: str
     state: State
@@ -40,7 +40,7 @@ class Standing(NamedTuple):
 
 
 def standings(scripts: Sequence[Script], applied: Mapping[str, Entry]) -> tuple[Standing, ...]:
-    """Every listed migration in order, then what is applied and not listed."""
+    """Return every listed migration in order, then those that are applied but not listed."""
     listed = [
         Standing(script.name, _state(script, applied), _at(applied, script.name))
         for script in scripts
@@ -51,9 +51,9 @@ def standings(scripts: Sequence[Script], applied: Mapping[str, Entry]) -> tuple[
 
 
 def check(scripts: Sequence[Script], applied: Mapping[str, Entry], *, changed: bool = True) -> None:
-    """Raise the InconsistentHistory that a person has to settle first.
+    """Raise InconsistentHistory when files, list and history contradict each other.
 
-    ``changed=False`` lets an edited file pass: recording it anew is the way to accept it.
+    ``changed=False`` accepts an edited file, so that it can be recorded again.
     """
     names = [script.name for script in scripts]
     listed = set(names)
@@ -73,7 +73,7 @@ def check(scripts: Sequence[Script], applied: Mapping[str, Entry], *, changed: b
 
 
 def check_list(listed: Sequence[str], excluded: Mapping[str, str]) -> None:
-    """Raise UnusableMigration for a name that is listed twice, or excluded too."""
+    """Raise UnusableMigration for a name that is listed twice, or listed and excluded."""
     seen: set[str] = set()
     for name in listed:
         if name in excluded:
@@ -99,14 +99,14 @@ def check_rename(
 def plan_up(
     scripts: Sequence[Script], applied: Mapping[str, Entry], target: str | None = None
 ) -> tuple[Script, ...]:
-    """The pending ones, in order, through ``target``.  Raises UnknownMigration."""
+    """Return the pending migrations in order, through ``target``.  Raises UnknownMigration."""
     return tuple(s for s in _through(scripts, target) if s.name not in applied)
 
 
 def plan_down(
     scripts: Sequence[Script], applied: Mapping[str, Entry], target: str | None = None
 ) -> tuple[Script, ...]:
-    """The ones to undo, newest first, back through ``target``; without one, the newest.
+    """Return the migrations to undo: the newest, or newest first, all back through ``target``.
 
     Empty when ``target`` is not applied.  Raises UnknownMigration.
     """
@@ -124,7 +124,7 @@ def plan_down(
 def plan_fake(
     scripts: Sequence[Script], applied: Mapping[str, Entry], target: str | None = None
 ) -> tuple[Script, ...]:
-    """The ones to record: the pending and the edited ones, in order, through ``target``."""
+    """Return the pending and the edited migrations in order, through ``target``."""
     to_record = (State.PENDING, State.CHANGED)
     return tuple(s for s in _through(scripts, target) if _state(s, applied) in to_record)
 

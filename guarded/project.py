@@ -1,4 +1,4 @@
-"""What an application tells the engine about itself."""
+"""The description that an application gives of itself."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class Models(NamedTuple):
 
 
 class Project(NamedTuple):
-    """A folder of migrations and the list of those that run, in their order.
+    """A folder of migrations, and the ordered list of those that run.
 
-    ``models`` is called only when something runs, and so is ``migrator``, which gives playhouse's
-    SchemaMigrator for a database.  ``location`` gives the URL or path of the database where the
-    command line names none.  ``excluded`` has files that never run, with the reason.  ``reworded``
-    has, by name, checksums of earlier texts of a migration that are accepted as the same.
-    ``listing`` is the file that holds the list.  ``command`` is how a person runs it.
-    ``register`` gives a connection the application's own SQL functions and collations.
+    ``models`` and ``migrator`` are called only when something runs; ``migrator`` returns
+    playhouse's SchemaMigrator for a database.  ``location`` returns the URL or path of the database
+    when the command line names none.  ``excluded`` has files that never run, with the reason.
+    ``reworded`` maps a name to checksums of earlier texts that are accepted as the same.
+    ``listing`` is the file that holds the list.  ``command`` is the command line that people type.
+    ``register`` adds the application's own SQL functions and collations to a connection.
     """
 
     name: str
@@ -44,5 +44,5 @@ class Project(NamedTuple):
 
 
 def location_from(default: str | Path, environ: Mapping[str, str] = os.environ) -> str:
-    """URL or path of the database: DATABASE_URL, else DB_PATH, else the default."""
+    """Return the URL or path of the database: DATABASE_URL, else DB_PATH, else the default."""
     return environ.get("DATABASE_URL") or environ.get("DB_PATH") or str(default)

@@ -1,4 +1,4 @@
-"""Broken promises in sentences: what a run did that none of its steps says.
+"""Find changes that no step announced, and say so in sentences.
 
 Pure: the facts of a ledger in, sentences out.
 """
@@ -11,30 +11,29 @@ AND_NO_STEP = "and no step of it names that"
 
 
 def about_rows(migration: str, written: Written) -> list[str]:
-    """Tables that gained or lost rows, or were written where nobody could look."""
+    """Describe tables that gained or lost rows, or were written outside of Peewee."""
     found = []
     for table, before, after, trigger in written.counts:
         by = f" (by trigger '{trigger}')" if trigger else ""
         found.append(
             f"'{migration}' left table '{table}' with {after} of {before} rows{by}, {AND_NO_STEP} "
-            "table; if that is meant, say so with migrator.sql(…)"
+            "table; if this is intended, use migrator.sql(…)"
         )
     for table in written.unseen:
         found.append(
             f"'{migration}' wrote table '{table}' past Peewee, where it can't be checked; use "
-            "db.execute_sql(…) in place of the bare connection"
+            "db.execute_sql(…) instead of the bare connection"
         )
     return found
 
 
 def about_the_whole(left: Left) -> list[str]:
-    """Objects that changed or vanished, ids that would be given out again, keys that dangle."""
+    """Describe changed or dropped objects, id marks that fell, and dangling foreign keys."""
     found = []
     for target, is_gone, migration in left.changed:
         found.append(
             f"{_by(migration)} {'dropped' if is_gone else 'changed'} {target.described}, "
-            f"{AND_NO_STEP} {target.kind.value}; if that is meant, say so with a verb of the "
-            "migrator"
+            f"{AND_NO_STEP} {target.kind.value}; if this is intended, use a verb of the migrator"
         )
     for table, before, after in left.fallen:
         found.append(

@@ -30,11 +30,11 @@ PLANS = {Direction.UP: plan.plan_up, Direction.DOWN: plan.plan_down, Direction.F
 
 
 class Run(NamedTuple):
-    """A run that was committed.  Empty ``outcomes``: there was nothing to do, and ``applied`` are
-    all that were applied already.
+    """A run that was committed.  Without ``outcomes`` there was nothing to do, and ``applied``
+    names the migrations that were applied before.
 
-    ``differences`` are where the schema and the models disagree: without harm, unless it was only
-    recorded.  ``locked_ms`` is for how long writers were blocked, with the backup.
+    ``differences`` are those between schema and models; harmless ones, unless the run only
+    recorded.  ``locked_ms`` is how long writers were blocked, including the backup.
     """
 
     direction: Direction
@@ -46,7 +46,7 @@ class Run(NamedTuple):
 
 
 class _Unkept(Exception):
-    """Ends a run that was only to be looked at; everything is rolled back."""
+    """Ends a run whose changes are not kept: everything is rolled back."""
 
 
 class Runner:
@@ -78,7 +78,7 @@ class Runner:
             return read_state(self.project, inspector)
 
     def forecast(self, direction: Direction = Direction.UP, target: str | None = None) -> Forecast:
-        """Foresee the run, with its SQL.  Changes nothing.  Raises what the run would."""
+        """Foresee the run, with its SQL.  Changes nothing.  Raises what the run would raise."""
         from guarded.forecast import forecast
 
         with self.backend.reading(self.patience) as inspector:
@@ -91,7 +91,7 @@ class Runner:
             return forecast(*arguments, asks_rows=True)
 
     def losses(self, target: str | None = None) -> list[Loss]:
-        """Values that ``down`` would take away.  Reads only."""
+        """Return the values that ``down`` would lose.  Reads only."""
         from guarded.forecast import losses
 
         foreseen = self.forecast(Direction.DOWN, target)
@@ -114,7 +114,7 @@ class Runner:
     # Runs.
 
     def up(self, target: str | None = None) -> Run:
-        """Apply the pending ones, through ``target``.  Safe twice."""
+        """Apply the pending migrations, through ``target``.  Safe twice."""
         return self._run(Direction.UP, target)
 
     def again(self, name: str, look: Callable[[Inspector], None] = lambda inspector: None) -> Run:
@@ -139,7 +139,7 @@ class Runner:
         return self._run(Direction.DOWN, target)
 
     def fake(self, target: str | None = None) -> Run:
-        """Record as applied, through ``target``, without running; also what was edited since."""
+        """Record pending and edited migrations as applied, through ``target``; run nothing."""
         return self._run(Direction.FAKE, target)
 
     def rename(self, old: str, new: str) -> None:
@@ -211,7 +211,7 @@ class Runner:
         chosen: Sequence[Script],
         limit: Callable[[Script], Made | None],
     ) -> tuple[list[Outcome], list[str]]:
-        """Run and record each.  Gives the promises that the whole broke."""
+        """Run and record each.  Returns also the broken promises of the whole run."""
         from guarded import promises
         from guarded.verbs.perform import run_script
 
@@ -236,7 +236,7 @@ class Runner:
         chosen: Sequence[Script],
         limit: Callable[[Script], Made | None],
     ) -> None:
-        """Refuse what the schema alone is reason enough to refuse, before the long work."""
+        """Run on a clone of the schema first: refuse before the long work if possible."""
         from guarded.forecast import forecast
 
         foreseen = forecast(self.project, self.backend, inspector, chosen, direction, limit)
@@ -244,7 +244,8 @@ class Runner:
             raise BrokenPromise(foreseen.findings)
 
     def _refuse_only_copies(self, inspector: Inspector) -> None:
-        """Raise OnlyCopy: a run would go on without the rows, and move nothing of them along."""
+        """Raise OnlyCopy if another tool left a table's only rows elsewhere: a run would miss
+        them."""
         for found in self.backend.only_copies(inspector, tables_of(self.project)):
             raise OnlyCopy(found.sentence, found.remedy)
 
@@ -276,7 +277,7 @@ class Runner:
         return keeper
 
     def _differences(self, inspector: Inspector) -> tuple[Difference, ...]:
-        """Where models and schema disagree, except for what nobody declared."""
+        """Compare models and schema, leaving out what no model declares."""
         from guarded.diff import with_models
 
         found = with_models(self.project, self.backend, inspector)
@@ -306,7 +307,7 @@ class Runner:
 
 
 def _limit(direction: Direction, state: State) -> Callable[[Script], Made | None]:
-    """What a migration may drop: anything on the way up, only what it made on the way down."""
+    """Return what a migration may drop: anything (None) for up, what its up made for down."""
     return state.made if direction is Direction.DOWN else lambda script: None
 
 

@@ -13,7 +13,8 @@ from typing import NamedTuple
 class Column(NamedTuple):
     """``default`` is SQL text; ``primary_key`` the place in the key, from 1, or 0; ``generated`` is
     VIRTUAL, STORED or empty.  Compared are ``storage`` in place of the type, ``meaning`` in place
-    of the default, ``expression`` of a generated column, and ``collation``."""
+    of the default, ``expression`` of a generated column, and ``collation``.  ``constraints`` are
+    its CHECK, UNIQUE, GENERATED and AUTOINCREMENT clauses as they were written."""
 
     name: str
     type: str
@@ -25,6 +26,7 @@ class Column(NamedTuple):
     meaning: str | None = None
     expression: str = ""
     collation: str = ""
+    constraints: tuple[str, ...] = ()
 
 
 class Index(NamedTuple):
@@ -66,11 +68,14 @@ class ForeignKey(NamedTuple):
 
 
 class Check(NamedTuple):
-    """``text`` as it was written, without the outer parentheses; ``spelling`` is compared."""
+    """``text`` as it was written, without the outer parentheses; ``spelling`` is compared.
+
+    ``columns`` are those of its table that it is about, folded."""
 
     text: str
     name: str | None
     spelling: str
+    columns: frozenset[str] = frozenset()
 
 
 class Table(NamedTuple):

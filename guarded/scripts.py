@@ -1,6 +1,6 @@
 """The migration files: names, checksums, and the functions in them.
 
-A file is hashed without being imported; it is imported only to be run.
+A file is imported only to be run; hashing it does not need that.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Script(NamedTuple):
-    """A listed migration; ``checksum`` is the sha256 of its file with LF line ends and without a
-    byte order mark, or None while there is no such file.  ``accepted`` are checksums of earlier
-    texts that mean the same."""
+    """A listed migration.  ``checksum`` is the sha256 of its file with LF line ends and without a
+    byte order mark, or None if there is no such file.  ``accepted`` are checksums of earlier texts
+    that mean the same."""
 
     name: str
     directory: Path
@@ -35,15 +35,15 @@ class Script(NamedTuple):
         return self.directory / f"{self.name}.py"
 
     def is_text(self, checksum: str) -> bool:
-        """Whether this is the checksum of the file, or of a text accepted as the same.
+        """Return True for the checksum of the file, or of a text accepted as the same.
 
-        Earlier versions counted a byte order mark as text.
+        Earlier versions hashed a byte order mark with the text.
         """
         known = checksum == self.checksum or checksum in self.accepted
         return known or checksum == _hash(self.path, BOM)
 
     def function(self, direction: Direction) -> Function:
-        """``up`` or ``down`` of the file.  Raises UnusableMigration when it has none."""
+        """Return ``up`` or ``down`` of the file.  Raises UnusableMigration when it has none."""
         function = getattr(_load(self), direction.value, None)
         if not callable(function):
             raise UnusableMigration(
@@ -80,12 +80,12 @@ def scripts(
 
 
 def checksum(path: Path | str) -> str | None:
-    """None where there is no such file."""
+    """Return the sha256 as in Script; None if there is no such file."""
     return _hash(path)
 
 
 def _hash(path: Path | str, mark: bytes = b"") -> str | None:
-    # os.open in place of Path: this is done for every listed file, also when nothing is to be done.
+    # os.open is faster than Path, and every run does this for every listed file.
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -102,7 +102,7 @@ def _hash(path: Path | str, mark: bytes = b"") -> str | None:
 
 
 def strays(directory: Path, known: Collection[str], listing: Path | None) -> list[str]:
-    """Files in the folder that are neither listed nor excluded, nor the tool itself."""
+    """Return the Python files of the folder that are not listed, excluded, or the tool itself."""
     names = {name[:-3] for name in os.listdir(directory) if name.endswith(".py")}  # noqa: PTH208
     tool = {"__init__", listing.stem if listing else "migrate"}
     return sorted(f"{name}.py" for name in names - tool - set(known))

@@ -1,4 +1,4 @@
-"""Answers that take no lock: the state of files and history, and where each migration stands.
+"""Questions that take no lock: the state of the files, of the history, of each migration.
 
 Loads neither peewee nor a migration.
 """
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class State(NamedTuple):
-    """Files and history at one moment; ``applied`` in the order of application."""
+    """Files and history at one moment; ``applied`` is in the order of application."""
 
     scripts: tuple[Script, ...]
     entries: tuple[Entry, ...]
     applied: Mapping[str, Entry]
 
     def read_again(self, inspector: Inspector) -> State:
-        """The same files, and the history as it is now."""
+        """Return the same files with the history as it is now."""
         return _state(self.scripts, inspector)
 
     def made(self, script: Script) -> Made:
-        """What the script did here, as far as the history knows."""
+        """Return what the script did here, as far as the history knows."""
         entry = self.applied.get(script.name)
         return entry.made if entry else Made()
 
     def without(self, name: str) -> State:
-        """As if the migration was never applied."""
+        """Return the state as if the migration had never been applied."""
         applied = {key: entry for key, entry in self.applied.items() if key != name}
         return self._replace(applied=applied)
 
@@ -45,29 +45,29 @@ class State(NamedTuple):
 
 
 def read_state(project: Project, inspector: Inspector | None) -> State:
-    """``None``: there is no database yet.  Never writes."""
+    """Read files and history.  ``None`` means that there is no database yet.  Never writes."""
     listed = scripts(project.directory, project.listed, project.reworded)
     return _state(listed, inspector)
 
 
 def table_of(model: Any) -> str:
-    """The name of a Peewee model's table."""
+    """Return the name of a Peewee model's table."""
     return str(model._meta.table_name)
 
 
 def tables_in_memory(project: Project) -> dict[str, str]:
-    """The tables that no migration can reach, with the model of each."""
+    """Return the tables that are not in the database file, with the model of each."""
     models = project.models().in_memory
     return {table_of(model): f"{model.__name__} in {model.__module__}" for model in models}
 
 
 def tables_of(project: Project) -> list[str]:
-    """The names of the application's own tables."""
+    """Return the names of the application's own tables."""
     return [table_of(model) for model in project.models().persistent]
 
 
 def unknown_files(project: Project) -> list[str]:
-    """Files in the project's folder that are neither listed nor excluded."""
+    """Return the files in the project's folder that are neither listed nor excluded."""
     return strays(project.directory, {*project.listed, *project.excluded}, project.listing)
 
 

@@ -1,6 +1,6 @@
 """The steps of a run as values: what was done, and to what.
 
-Nothing here is a sentence that another module has to read again.
+No module has to parse a text to learn this.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class Direction(Enum):
-    """What a run does with a migration, as the history stores it."""
+    """The direction of a run, as the history stores it."""
 
     UP = "up"
     DOWN = "down"
@@ -46,8 +46,8 @@ class Kind(Enum):
 
 
 class Target(NamedTuple):
-    """One thing in a database.  ``name`` is None for a table or view itself; ``table`` is empty for
-    a statement, and for an index or trigger whose table is not known."""
+    """An object in a database.  ``name`` is None for a table or view itself; ``table`` is empty for
+    a statement, and for an index or trigger of an unknown table."""
 
     kind: Kind
     table: str
@@ -64,13 +64,13 @@ class Target(NamedTuple):
 
     @property
     def described(self) -> str:
-        """With its kind, and with its table where it has one: ``index 'a' of table 'b'``."""
+        """The name with its kind, and its table if it has one: ``index 'a' of table 'b'``."""
         if self.name is None or not self.table:
             return f"{self.kind.value} '{self}'"
         return f"{self.kind.value} '{self.name}' of table '{self.table}'"
 
     def moved(self, old: str, new: str) -> Target:
-        """The same thing after its table was renamed."""
+        """Return the target as it is after its table was renamed."""
         return self._replace(table=new) if self.table == old else self
 
 
@@ -87,7 +87,7 @@ def index(table: str, name: str) -> Target:
 
 
 def statement(sql: str, width: int = 60) -> Target:
-    """A statement, by as many of its first characters."""
+    """Return a target for a statement, named by its first characters."""
     line = " ".join(sql.split())
     return Target(Kind.STATEMENT, "", line if len(line) <= width else line[: width - 1] + "…")
 
@@ -96,9 +96,9 @@ class Step(NamedTuple):
     """One thing that a migration did, or skipped for the reason in ``note``.
 
     ``renamed_to`` is the new name of a table or column.  ``rows`` is how many rows the step
-    changed, None where rows are not its business.  ``statements`` is its SQL, without the values
-    bound to it; ``takes`` are the tables, columns and rows whose values go, ``sets`` the columns
-    that get other values.
+    changed, None for a step that is not about rows.  ``statements`` is its SQL, without the values
+    bound to it.  ``takes`` are the tables, columns and rows whose values are lost; ``sets`` are the
+    columns that get other values.
     """
 
     action: Action
@@ -125,9 +125,9 @@ class Kept(NamedTuple):
 
 
 class Made(NamedTuple):
-    """What an ``up`` did in this database: the ``targets`` that it created, which are all that its
-    ``down`` may drop; what its verbs ``found`` to be so already, which its ``down`` keeps; and the
-    values that it dropped, from which its ``down`` refills."""
+    """The result of an ``up`` in this database.  Its ``down`` may drop only ``targets``, which it
+    created, keeps ``found``, which its verbs found done already, and refills from ``kept``, the
+    values that it dropped."""
 
     targets: frozenset[Target] = frozenset()
     found: frozenset[Found] = frozenset()
@@ -135,7 +135,7 @@ class Made(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What one migration did."""
+    """The result of one migration."""
 
     name: str
     direction: Direction
@@ -146,7 +146,7 @@ class Outcome(NamedTuple):
 
 
 def takes(steps: Iterable[Step]) -> list[Target]:
-    """Whose values go in these steps, by the names of before the first of them."""
+    """Return the targets whose values these steps lose, under their names before the steps."""
     names: dict[str, str] = {}  # a table's name now to its name before
     columns: dict[tuple[str, str], str] = {}  # the same for a column, by its table's name before
     found: list[Target] = []

@@ -21,6 +21,7 @@ ORDER = [
     "patience",
     "findings",
     "schema",
+    "defaults",
     "changes",
     "project",
     "listing",

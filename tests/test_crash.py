@@ -66,7 +66,7 @@ def run_in_a_fork(path):
 
 
 @pytest.mark.parametrize("point", range(KILLS))
-def test_killed_at_any_time(populated, path, count_fault, point):
+def test_a_run_killed_at_any_time_is_finished_by_the_next(populated, path, count_fault, point):
     source, before, after, duration = populated
     shutil.copyfile(source, path)
     child = run_in_a_fork(path)
@@ -81,7 +81,7 @@ def test_killed_at_any_time(populated, path, count_fault, point):
 
 @pytest.mark.parametrize("start", ["empty", "after3"])
 @pytest.mark.parametrize("round_", range(ROUNDS))
-def test_eight_at_once(path, count_fault, start, round_):
+def test_of_eight_runners_at_once_one_works(path, count_fault, start, round_):
     if start != "empty":
         copy_legacy(start, path)
     command = [sys.executable, str(MIGRATE), "--database", str(path)]

@@ -95,7 +95,7 @@ def run_on(disk: Disk, path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [FAIL, FULL, CUT])
-def test_the_disk(populated, path, survived, kind):
+def test_a_run_survives_a_fault_of_the_disk(populated, path, survived, kind):
     shutil.copyfile(populated[0], path)
     count = Disk()
     run_on(count, path)
@@ -127,7 +127,7 @@ def run_until(statement: int, path: Path) -> int:
     return count
 
 
-def test_a_kill_between_any_two_statements(populated, path, survived):
+def test_a_run_killed_between_two_statements_is_finished_by_the_next(populated, path, survived):
     shutil.copyfile(populated[0], path)
     count = run_until(0, path)
     assert count > 10
@@ -222,7 +222,7 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.skipif(not (EVERYTHING and CAN_MOUNT), reason="needs root and `make faults`")
-def test_a_full_file_system(populated, small_disk, count_fault):
+def test_a_run_survives_a_full_file_system(populated, small_disk, count_fault):
     """From just the size of the database to enough for the run: in the run, and at COMMIT."""
     source, before, after = populated
     size = source.stat().st_size
@@ -241,7 +241,7 @@ def test_a_full_file_system(populated, small_disk, count_fault):
 
 
 @pytest.mark.skipif(not (EVERYTHING and CAN_MOUNT), reason="needs root and `make faults`")
-def test_a_file_system_that_fills_up_in_the_backup(populated, small_disk, monkeypatch):
+def test_a_backup_that_fills_the_file_system_leaves_nothing(populated, small_disk, monkeypatch):
     """The check of the free space is fooled, as by another process that writes meanwhile."""
     source, before, _ = populated
     size = source.stat().st_size

@@ -16,7 +16,7 @@ def run(*arguments, **options):
     return subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, cwd="/", **options)
 
 
-def test_it_says_how_it_is_used():
+def test_help_names_every_option():
     done = run("--help")
     assert done.returncode == 0
     for option in ("--no-docker", "--migrate-only", "--down"):
@@ -34,7 +34,7 @@ def test_wrong_usage_is_one_line(arguments, says):
     assert done.stderr.count("\n") == 1
 
 
-def test_a_missing_python_is_told(tmp_path):
+def test_a_missing_python_is_reported(tmp_path):
     done = run("--migrate-only", env={"PATH": "/usr/bin:/bin", "PYTHON": "no-such-python"})
     assert done.returncode == 2
     assert done.stderr == (
@@ -42,7 +42,7 @@ def test_a_missing_python_is_told(tmp_path):
     )
 
 
-def test_down_leaves_the_process_alone_that_got_an_old_number(tmp_path):
+def test_down_does_not_stop_a_process_that_reuses_the_number(tmp_path):
     (tmp_path / "data").mkdir()
     shutil.copy(SCRIPT, tmp_path)
     tools = tmp_path / "bin"  # and no docker

@@ -6,13 +6,9 @@ import math
 import re
 from typing import Any
 
-from guarded.author.field_source import field_call
-from guarded.author.source import Call, string
+from guarded.author.source import Call, bytestring, string, tuple_of
 from guarded.backends.interface import Names
-from guarded.diff import Difference
 from guarded.schema import Index
-
-NEUTRAL = {"INTEGER": "0", "REAL": "0", "NUMERIC": "0", "BLOB": 'b""'}
 
 
 def verb(name: str, *arguments: str | Call) -> Call:
@@ -20,54 +16,24 @@ def verb(name: str, *arguments: str | Call) -> Call:
     return Call(f"migrator.{name}", quoted)
 
 
-def filled(d: Difference, field: Any) -> list[Call]:
-    """Give the rows without a value one, and refuse such rows from then on."""
-    value = python_default(field) or NEUTRAL.get(d.wanted.storage, '""')
-    call = bare(field_call(getattr(field, "rel_field", field)))
-    call = call._replace(arguments=[*call.arguments, f"default={value}"])
-    fill = verb("apply_default", d.table, d.subject, call)
-    return [fill, verb("add_not_null", d.table, d.subject)]
-
-
-def sql_default(field: Any) -> str | None:
-    """The SQL default among the field's constraints."""
-    texts = [str(getattr(c, "sql", "")) for c in field.constraints or ()]
-    return next((text for text in texts if text.upper().startswith("DEFAULT")), None)
-
-
-def python_default(field: Any) -> str | None:
-    """Source of a constant default, as the database stores it."""
-    if field.default is None or callable(field.default):
-        return None
-    value = field.db_value(field.default)
+def value_source(value: Any) -> str:
+    """Source of a value that a database stores."""
     if isinstance(value, str):
         return string(value)
-    if isinstance(value, (bytearray, memoryview)):  # of a BlobField
-        value = bytes(value)
+    if isinstance(value, bytes):
+        return bytestring(value)
     if isinstance(value, float) and not math.isfinite(value):
         return f'float("{value}")'
-    return repr(value) if isinstance(value, (bool, int, float, bytes)) else None
-
-
-def set_default(d: Difference, column: Any) -> Call:
-    if column.default is None:
-        return verb("drop_column_default", d.table, d.subject)
-    return verb("add_column_default", d.table, d.subject, Call("SQL", [string(column.default)]))
+    return repr(value).replace("e+", "e")  # as the formatter has it
 
 
 def add_index(names: Names, table: str, index: Index) -> Call:
-    if index.where or not all(re.fullmatch(r"\w+", part) for part in index.parts):
+    columns = [name for name in index.columns if name is not None]
+    if index.where or index.parts != tuple(map(names.fold, columns)):
         return run_sql(names, if_not_exists(index.sql or ""))
-    columns = ", ".join(map(string, index.parts)) + ("," if len(index.parts) == 1 else "")
-    arguments = [string(table), f"({columns})"]
+    arguments: list[str | Call] = [string(table), tuple_of(map(string, columns))]
     arguments += ["unique=True"] if index.unique else []
     return Call("migrator.add_index", [*arguments, f"name={string(index.name)}"])
-
-
-def bare(call: Call) -> Call:
-    """The field as a type alone."""
-    kept = [a for a in call.arguments if re.match(r"(max_|decimal_)", str(a))]
-    return call._replace(arguments=kept)
 
 
 def run_sql(names: Names, text: str) -> Call:
@@ -75,5 +41,5 @@ def run_sql(names: Names, text: str) -> Call:
 
 
 def if_not_exists(text: str) -> str:
-    pattern = r"^(CREATE\s+(?:UNIQUE\s+)?(?:TABLE|INDEX))\s+"
+    pattern = r"^\s*(CREATE\s+(?:UNIQUE\s+|VIRTUAL\s+)?(?:TABLE|INDEX|TRIGGER))\s+"
     return re.sub(pattern, r"\1 IF NOT EXISTS ", text, flags=re.IGNORECASE)

@@ -1,31 +1,24 @@
-"""Peewee models and fields as Python source: what a migration freezes of them.
+"""Peewee's fields as source: what a migration freezes of them.
 
-Only what reaches the database is written: a field of the application's own becomes the Peewee field
-that stores it, and a default in Python is left out.
+Only what reaches the database is written: a custom field becomes the Peewee field that stores it in
+the same way, and a default in Python is left out.
 """
 
 from __future__ import annotations
 
-import ast
-import builtins
+import keyword
 import re
 from typing import Any
 
-from peewee import (
-    AutoField,
-    CompositeKey,
-    DecimalField,
-    Field,
-    ForeignKeyField,
-    SqliteDatabase,
-)
+import peewee
+from peewee import DecimalField, Field, ForeignKeyField, SqliteDatabase
 
-from guarded.author import source
-from guarded.author.source import Call
+from guarded.author.source import Call, list_of, string
+from guarded.backends.interface import Names
 from guarded.schema import Column
 
-PEEWEES = ("peewee", "playhouse")
-# Peewee's field for a type as SQLite stores it; what is not here is named as it is.
+MODULES = ("peewee", "playhouse.sqlite_ext")
+# Peewee's field for a type as SQLite stores it.
 FIELDS = {
     "INTEGER": "IntegerField",
     "INT": "IntegerField",
@@ -39,124 +32,120 @@ FIELDS = {
     "DATETIME": "DateTimeField",
     "DATE": "DateField",
     "TIME": "TimeField",
-    "BOOLEAN": "BooleanField",
     "ANY": "AnyField",
     "": "BareField",
 }
+# Types with numbers: the field, and the arguments that it takes the numbers for.
+SIZED = {
+    "VARCHAR": ("CharField", ("max_length",)),
+    "CHAR": ("FixedCharField", ("max_length",)),
+    "DECIMAL": ("DecimalField", ("max_digits", "decimal_places")),
+}
+IMPLIED = ("max_length=255",)
 
 
-def model_source(model: Any) -> str:
-    """The model as a class without database, key and constraints included, without its indexes."""
-    meta = model._meta
-    out = [f"class {model.__name__}(Model):"]
-    for field in meta.sorted_fields:
-        call = field_call(field, named=True)
-        out += source.lines(call._replace(keyword=f"{field.name} = "), 4)
-    out += ["", "    class Meta:", f"        table_name = {source.string(meta.table_name)}"]
-    if isinstance(meta.primary_key, CompositeKey):
-        names = ", ".join(source.string(name) for name in meta.primary_key.field_names)
-        out.append(f"        primary_key = CompositeKey({names})")
-    elif meta.primary_key is False:
-        out.append("        primary_key = False")
-    options = {"strict_tables": meta.strict_tables, "without_rowid": meta.without_rowid}
-    out += [f"        {option} = True" for option, is_on in options.items() if is_on]
-    if meta.constraints:
-        out += source.pack("constraints", [_sql(constraint) for constraint in meta.constraints], 8)
-    return "\n".join(out) + "\n"
+def stored_as(field: Field) -> type[Field] | None:
+    """The Peewee class that makes the same column of the same field; None when there is none."""
+    for module in MODULES:
+        for cls in type(field).__mro__:
+            is_field = issubclass(cls, Field) and cls not in (Field, peewee.PrimaryKeyField)
+            if is_field and cls.__module__ == module and _makes_the_same(cls, field):
+                return cls
+    return None
 
 
-def stub_source(model: Any, *wanted: Field) -> str:
-    """As much of a model as a foreign key to these fields of it needs: they and its key."""
-    fields = {field.name: field for field in (model._meta.primary_key, *wanted)}
-    out = [f"class {model.__name__}(Model):"]
-    for name, field in fields.items():
-        out += source.lines(field_call(field, named=True)._replace(keyword=f"{name} = "), 4)
-    out += [
-        "",
-        "    class Meta:",
-        f"        table_name = {source.string(model._meta.table_name)}",
-        "",
-    ]
-    return "\n".join(out)
-
-
-def field_call(field: Field, *, named: bool = False, default: str | None = None) -> Call:
-    """One field; ``named``: it stands in a class, under its own name.
-
-    ``default`` is source for the rows that are there when the column is added.
-    """
-    cls = next(c for c in type(field).__mro__ if c.__module__.partition(".")[0] in PEEWEES)
-    arguments = []
+def _makes_the_same(cls: Any, field: Field) -> bool:
+    own: Any = type(field)
+    if own is cls:
+        return True
+    if cls.ddl is not own.ddl or cls.ddl_datatype is not own.ddl_datatype:
+        return False
     if isinstance(field, ForeignKeyField):
-        is_self = named and field.rel_model is field.model
-        arguments.append('"self"' if is_self else field.rel_model.__name__)
-        if not named:
-            arguments.append(f"field={field.rel_model.__name__}.{field.rel_field.name}")
-        elif not field.rel_field.primary_key:
-            arguments.append(f"field={source.string(field.rel_field.name)}")
-        for action in ("on_delete", "on_update"):
-            if value := getattr(field, action):
-                arguments.append(f"{action}={source.string(value)}")
-        arguments.append("index=False")
-    if field.primary_key and not isinstance(field, AutoField):
-        arguments.append("primary_key=True")
-    if field.null:
-        arguments.append("null=True")
-    if default is not None:
-        arguments.append(f"default={default}")
+        return cls is ForeignKeyField
+    same_type = field.field_type == cls.field_type
+    return bool(same_type and field.get_modifiers() == cls.get_modifiers(field))
+
+
+def sizes(field: Field) -> list[str]:
     if getattr(field, "max_length", 255) != 255:
-        arguments.append(f"max_length={getattr(field, 'max_length')}")  # noqa: B009
-    elif isinstance(field, DecimalField):
-        arguments += [f"max_digits={field.max_digits}", f"decimal_places={field.decimal_places}"]
-    if named and field.column_name != field.name:
-        arguments.append(f"column_name={source.string(field.column_name)}")
-    if field.collation:
-        arguments.append(f"collation={source.string(field.collation)}")
-    if field.constraints:
-        constraints = ", ".join(_sql(constraint) for constraint in field.constraints)
-        arguments.append(f"constraints=[{constraints}]")
-    return Call(cls.__name__, arguments)
+        return [f"max_length={getattr(field, 'max_length')}"]  # noqa: B009
+    if isinstance(field, DecimalField):
+        return [f"max_digits={field.max_digits}", f"decimal_places={field.decimal_places}"]
+    return []
 
 
-def column_call(column: Column) -> Call:
-    """A field for a column that a table has: to put it back."""
-    arguments = []
-    match = re.fullmatch(r"(N?VARCHAR|CHAR)\s*\((\d+)\)", column.type, re.IGNORECASE)
-    if match:
-        name = "CharField" if "VAR" in match.group(1).upper() else "FixedCharField"
-        arguments += [] if match.group(2) == "255" else [f"max_length={match.group(2)}"]
-    else:
-        name = FIELDS.get(column.type.upper(), "TextField")
-    if column.nullable:
-        arguments.append("null=True")
+def type_of(column: Column, names: Names) -> Call | None:
+    """A field of this type alone; None when Peewee has none of it."""
+    text = names.one_line(column.type)
+    if column.storage == "INT":  # of a STRICT table, where it is not the same as INTEGER
+        return None
+    if text.upper() in FIELDS:
+        return Call(FIELDS[text.upper()])
+    found = re.fullmatch(r"(\w+) ?\((\d+)(?:, ?(\d+))?\)", text)
+    name, sizes = SIZED.get(found[1].upper() if found else "", ("", ()))
+    numbers = [n for n in found.groups()[1:] if n] if found else []
+    if len(numbers) != len(sizes) or not name:
+        return None
+    arguments = [f"{size}={n}" for size, n in zip(sizes, numbers)]
+    return Call(name, [a for a in arguments if a not in IMPLIED])
+
+
+def properties(column: Column, names: Names) -> list[str | Call]:
+    """All that a column has beside its name, its type and its place in the key, as arguments."""
+    found: list[str | Call] = ["null=True"] if column.nullable else []
+    if column.collation not in ("", "binary"):
+        is_plain = re.fullmatch(r"\w+", column.collation)
+        name = column.collation.upper() if is_plain else names.quote(column.collation)
+        found.append(f"collation={string(name)}")
+    texts = [names.one_line(text) for text in column.constraints]
+    items = [Call("SQL", [string(text)]) for text in texts]
     if column.default is not None:
-        arguments.append(f"constraints=[Default({source.string(column.default)})]")
-    return Call(name, arguments)
+        items.insert(0, Call("Default", [string(default_of(column, names))]))
+    return [*found, list_of(items, "constraints=")] if items else found
 
 
-def imports(text: str) -> str:
-    """The import line for the names of Peewee that the source uses."""
-    import peewee
-
-    nodes = list(ast.walk(ast.parse(text)))
-    own = {node.name for node in nodes if isinstance(node, ast.ClassDef)}
-    named = {node.id for node in nodes if isinstance(node, ast.Name)} - own
-    used = [name for name in named if hasattr(peewee, name) and not hasattr(builtins, name)]
-    names = sorted(used, key=lambda name: (not name.isupper(), name))
-    if not names:
-        return ""
-    line = f"from peewee import {', '.join(names)}"
-    if len(line) <= 100:
-        return line + "\n"
-    inner = "".join(f"    {name},\n" for name in names)
-    return f"from peewee import (\n{inner})\n"
+LITERAL = re.compile(r"""[+-]?\s*[\w.]+([eE][+-]\d+)?|[xX]?'([^']|'')*'|"([^"]|"")*\"""", re.DOTALL)
 
 
-def _sql(node: Any) -> str:
+def default_of(column: Column, names: Names) -> str:
+    """As SQL that can stand after DEFAULT: an expression has lost its parentheses in what SQLite
+    tells of a column."""
+    text = names.one_line(column.default or "")
+    return text if LITERAL.fullmatch(text) else f"({text})"
+
+
+def constraint(node: Any) -> Call:
     """A constraint as source: its text is all that the database sees."""
     text = getattr(node, "sql", None)
     if not isinstance(text, str):
         text, _ = SqliteDatabase(":memory:").get_sql_context().sql(node).query()
     if match := re.fullmatch(r"DEFAULT\s+(.*)", str(text), re.IGNORECASE | re.DOTALL):
-        return f"Default({source.string(match.group(1))})"
-    return f"SQL({source.string(str(text))})"
+        return Call("Default", [string(match.group(1))])
+    return Call("SQL", [string(str(text))])
+
+
+def attribute_names(model: Any) -> dict[str, str]:
+    """Each field's name in the class that is written, by its name in the application's.
+
+    Another one where the linter minds, or where it would hide a name that the class needs; the
+    column keeps its own.
+    """
+    found: dict[str, str] = {}
+    for field in model._meta.sorted_fields:
+        name = field.name
+        if name != name.lower():
+            name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+        if name != field.name and (hasattr(peewee.Model, name) or keyword.iskeyword(name)):
+            name += "_"
+        if name == "l":  # reads like 1
+            name = "l_"
+        while name in found.values():
+            name += "_"
+        found[field.name] = name
+    return found
+
+
+def implied_column(field: Field, name: str) -> str:
+    """The column that Peewee takes for a field of this name when none is named."""
+    is_key = isinstance(field, ForeignKeyField) and not name.endswith("_id")
+    return f"{name}_id" if is_key else name

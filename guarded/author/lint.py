@@ -1,17 +1,20 @@
-"""Slips in the source of a migration, found without running it."""
+"""Find mistakes in the source of a migration, without running it."""
 
 from __future__ import annotations
 
 import ast
+import io
 import itertools
 import re
+import tokenize
 from collections.abc import Callable, Collection, Iterator
 
 from guarded.author.from_models import DECIDE
 from guarded.findings import Finding, Severity
 
+UNDECIDED = re.compile(rf"#+\s*{DECIDE.strip('#: ')}\b:?\s*(.*)")
 DDL = re.compile(r"\s*(CREATE|ALTER|DROP)\s", re.IGNORECASE)
-# SQL that SQLite has and PostgreSQL has not, or not under this name.
+# SQL that SQLite has, and PostgreSQL does not, or not under this name.
 ONE_DIALECT = re.compile(
     r"\b(INSERT\s+OR\s+\w+|REPLACE\s+INTO|json_each|json_group_array|json_valid|iif|PRAGMA"
     r"|sqlite_\w+|rowid|GLOB|datetime\s*\(|strftime)\b",
@@ -26,19 +29,15 @@ def lint(
     own_packages: Collection[str],
     fold: Callable[[str], str],
 ) -> list[Finding]:
-    """PROBLEM for what breaks a promise, NOTE for what holds on SQLite only.
+    """Return a PROBLEM for what breaks a promise, a NOTE for what works on SQLite only,
+    a WARNING for what is no migration yet.
 
-    ``own_packages`` are those of the application.  Raises SyntaxError and ValueError for what is no
-    Python.
+    ``own_packages`` are those of the application.  Raises SyntaxError and ValueError when the
+    source is not Python.
     """
     tree = ast.parse(source)
     found = list(_structure(tree))
-    lines = [line.strip() for line in source.splitlines()]
-    for number, line in enumerate(lines, start=1):
-        if line.startswith(DECIDE):
-            more = itertools.takewhile(lambda text: text.startswith("# "), lines[number:])
-            doubt = " ".join([line.removeprefix(DECIDE), *(text[2:] for text in more)])
-            found.append(_problem(number, f"not decided: {doubt}"))
+    found += _undecided(source)
     memory = set(map(fold, in_memory))
     for node in ast.walk(tree):
         found += _imports(node, own_packages)
@@ -53,13 +52,43 @@ def lint(
     return [Finding(f.severity, name, f.sentence, f.remedy) for f in found]
 
 
+def _undecided(source: str) -> Iterator[Finding]:
+    comments = {
+        token.start[0]: token.string
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT
+    }
+    for number, text in comments.items():
+        if doubt := UNDECIDED.fullmatch(text):
+            words = [doubt[1]]
+            for line in itertools.count(number + 1):
+                if line not in comments or UNDECIDED.fullmatch(comments[line]):
+                    break
+                words.append(comments[line].removeprefix("#").strip())
+            yield _problem(number, f"not decided: {' '.join(words).strip()}")
+
+
 def _structure(tree: ast.Module) -> Iterator[Finding]:
     if not ast.get_docstring(tree):
         yield _problem(1, "there is no docstring: say in one line what changes for a user")
-    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     for name in ("up", "down"):
         if name not in functions:
             yield _problem(1, f"there is no {name}(migrator, db)")
+    if "up" in functions and all(map(_does_nothing, functions["up"].body)):
+        line = functions["up"].lineno
+        sentence = f"line {line}: up is empty and changes nothing; write what it is for"
+        yield Finding(Severity.WARNING, "", sentence)
+
+
+def _does_nothing(node: ast.stmt) -> bool:
+    """Of the template, nothing else is left."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        call = node.value
+        is_migrate = isinstance(call.func, ast.Attribute) and call.func.attr == "migrate"
+        return is_migrate and not call.args and not call.keywords
+    is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    return isinstance(node, ast.Pass) or is_text
 
 
 def _imports(node: ast.AST, own_packages: Collection[str]) -> Iterator[Finding]:

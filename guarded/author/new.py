@@ -1,4 +1,4 @@
-"""A new migration file, and its name in the list: both, or neither."""
+"""Write a new migration file and add its name to the list: both, or neither."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from guarded import listing
 from guarded.author import from_models as writer
-from guarded.author.renames import Ask
+from guarded.author.operations import Ask
 from guarded.backends.interface import Backend, Patience
 from guarded.errors import UnusableMigration
 from guarded.project import Project
@@ -16,7 +16,7 @@ INSTALLED = {"site-packages", "dist-packages"}  # folders of packages; the secon
 
 
 def create(project: Project, name: str, text: str | None = None) -> Path:
-    """Write the file, from the template where no text is given, and add the name to the list.
+    """Write the file, from the template if no text is given, and add the name to the list.
 
     Raises UnusableName, and UnusableMigration when there is no list.
     """
@@ -27,14 +27,14 @@ def create(project: Project, name: str, text: str | None = None) -> Path:
         raise UnusableMigration(
             name, f"'{project.directory}' is an installed package; work in a checkout"
         )
-    with project.listing.open(newline="", encoding="utf-8") as file:
-        changed = listing.with_name(file.read(), name)
+    before, encoding = listing.read(project.listing)
+    changed = listing.with_name(before, name)
     path = project.directory / f"{name}.py"
     with path.open("x", encoding="utf-8") as file:
         file.write(text or writer.template(name))
     aside = project.listing.with_name(f"{project.listing.name}.new")
     try:
-        with aside.open("w", newline="", encoding="utf-8") as file:
+        with aside.open("w", newline="", encoding=encoding) as file:
             file.write(changed)
         aside.chmod(project.listing.stat().st_mode & 0o777)
         aside.replace(project.listing)
@@ -46,9 +46,9 @@ def create(project: Project, name: str, text: str | None = None) -> Path:
 
 
 def from_models(project: Project, backend: Backend, name: str, ask: Ask) -> str | None:
-    """The text of a migration that makes, of what the listed ones make, what the models declare.
+    """Write a migration from what the listed ones create to what the models declare.
 
-    None when that is the same.
+    Returns its text; None when there is no difference.
     """
     _check_name(project, name)
     models = project.models()

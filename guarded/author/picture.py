@@ -109,7 +109,7 @@ FORMATS = {"text": as_text, "mermaid": as_mermaid, "dot": as_dot}
 
 
 def draw(inspector: Inspector, form: str) -> str:
-    """``form`` is text, mermaid, dot or sql; the last can be run on an empty database."""
+    """Draw the schema as text, mermaid, dot or sql.  The sql can be run on an empty database."""
     if form == "sql":
         return "\n".join(f"{statement};" for statement in inspector.script())
     return FORMATS[form](inspector.schema())
@@ -130,7 +130,7 @@ def _options(table: Table) -> str:
 
 
 def _indexes(table: Table) -> list[Index]:
-    """Without the one that a primary key has."""
+    """Return the indexes without that of the primary key."""
     return [index for index in table.indexes if index.origin != "pk"]
 
 
@@ -144,7 +144,7 @@ def _keys(table: Table, column: Column) -> list[str]:
 
 
 def _word(text: str) -> str:
-    """What Mermaid takes for one word."""
+    """Replace what Mermaid would not accept in a word."""
     return re.sub(r"[^\w()\[\]-]", "_", text)
 
 

@@ -1,7 +1,7 @@
-"""Rows of every kind for the tables of a scratch database.
+"""Generate rows for the tables of a scratch database.
 
-Each column gets its edge values: NULL where it may, empty, quotes, emoji, large numbers, dates in
-every spelling that old rows have; and foreign keys point at rows that are there.
+Each column gets edge values: NULL where allowed, empty, quotes, emoji, large numbers, dates in
+every spelling of old rows.  Foreign keys point at existing rows.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ TRIES = 40
 
 
 def fill(session: Session, names: Names) -> list[str]:
-    """Add rows to every table that is a table; gives those that take none of them.
+    """Add rows to every ordinary table; return the tables that refused all of them.
 
-    Parents come first; a table of a circle of keys may get rows without a parent.
+    Fills parents first.  In a circle of keys, rows may lack a parent.
     """
     refused = []
     for table in _parents_first(session.inspector, names):
@@ -47,7 +47,8 @@ def fill(session: Session, names: Names) -> list[str]:
 
 
 def keep_what_fits(session: Session, target: Session, names: Names) -> int:
-    """Delete the rows that the same tables of ``target`` refuse, with their children; how many."""
+    """Delete the rows that the same tables of ``target`` refuse, with their children; return how
+    many."""
     gone = 0
     quote, fold = names.quote, names.fold
     for table in _parents_first(session.inspector, names):
@@ -62,8 +63,34 @@ def keep_what_fits(session: Session, target: Session, names: Names) -> int:
     return gone
 
 
+def delete_orphans(session: Session, target: Session, names: Names) -> int:
+    """Delete the rows that refer to no row by the foreign keys that ``target`` has; how many."""
+    gone, before = 0, -1
+    while gone != before:
+        before = gone
+        for table in target.inspector.schema().values():
+            gone += sum(_delete_orphans(session, names, table, key) for key in table.foreign_keys)
+    return gone
+
+
+def _delete_orphans(session: Session, names: Names, table: Table, key: ForeignKey) -> int:
+    for name, columns in ((table.name, key.columns), (key.parent, key.parent_columns)):
+        present = session.inspector.table(name)
+        known = {names.fold(column.name) for column in present.columns} if present else set()
+        if not known.issuperset(map(names.fold, columns)):
+            return 0
+    child, quote = names.quote(table.name), names.quote
+    own = [f"{child}.{quote(name)}" for name in key.columns]
+    same = [f"parent.{quote(p)} = {o}" for p, o in zip(key.parent_columns, own)]
+    sql = (
+        f"DELETE FROM {child} WHERE {' AND '.join(f'{name} IS NOT NULL' for name in own)} AND NOT "
+        f"EXISTS (SELECT 1 FROM {quote(key.parent)} AS parent WHERE {' AND '.join(same)})"
+    )
+    return int(session.database.execute_sql(sql).rowcount)
+
+
 def _delete(session: Session, names: Names, table: Table, row: dict[str, Any]) -> int:
-    """The row and what refers to it; a scratch database has its foreign keys off."""
+    """Delete the row and the rows that refer to it: a scratch database has foreign keys off."""
     quote = names.quote
     gone = 0
     for child in session.inspector.schema().values():
@@ -114,7 +141,7 @@ def _parents_first(inspector: Inspector, names: Names) -> list[Table]:
 
 
 def _insert(session: Session, names: Names, table: Table, number: int) -> bool:
-    """One row, with other values as long as a constraint refuses them."""
+    """Insert a row; try other values as long as a constraint refuses them."""
     return any(
         _add(session, names, table, _values(session.inspector, names, table, number, attempt))
         for attempt in range(TRIES)
@@ -144,13 +171,16 @@ def _values(
         values[column.name] = _value(column, number + attempt * (place + 1), attempt)
     for key in table.foreign_keys:
         parents = _parents(inspector, names, key)
-        for name, value in zip(key.columns, next(itertools.islice(parents, number, None), ())):
-            values[name] = value
+        found = next(itertools.islice(parents, number, None), None)
+        nullable = {names.fold(c.name) for c in table.columns if c.nullable}
+        if found is None and nullable.issuperset(map(names.fold, key.columns)):
+            found = (None,) * len(key.columns)
+        values.update(zip(key.columns, found or ()))
     return values
 
 
 def _value(column: Column, number: int, attempt: int) -> Any:
-    """The ``number``-th value for the column; distinct ones once a constraint has refused some."""
+    """Return the ``number``-th value for the column; distinct values after the first refusal."""
     choices = VALUES.get(column.storage, TEXTS)
     if column.nullable and not column.primary_key and number % 3 == 2:
         return None

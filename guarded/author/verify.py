@@ -1,6 +1,6 @@
-"""Every listed migration on scratch databases with rows: up, up again, down, up again.
+"""Try every listed migration on scratch databases with rows: up, up again, down, up again.
 
-Nothing of the application's database is opened.
+Never opens the application's database.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from guarded import diff
 from guarded.author import sample
 from guarded.author.lint import lint
 from guarded.backends.interface import Backend, Inspector, Patience
-from guarded.errors import MigrationError, MigrationFailed, RowsDoNotFit
+from guarded.errors import MigrationError, MigrationFailed, Refused, RowsDoNotFit
 from guarded.findings import Finding, Severity
 from guarded.project import Project
 from guarded.run import Run, Runner
-from guarded.schema import Schema
+from guarded.schema import Schema, Table
 from guarded.status import tables_in_memory
-from guarded.steps import Action, Kind, Step, Target
+from guarded.steps import Action, Direction, Kind, Step, Target
 
 NOBODY = Patience()  # a scratch database has no other user
 
 
 @dataclass
 class Verdict:
-    """Of one migration; ``findings`` with a PROBLEM are broken promises."""
+    """The verdict on one migration; a finding with PROBLEM is a broken promise, and with WARNING
+    there is nothing yet that could hold."""
 
     name: str
     findings: list[Finding] = field(default_factory=list)
@@ -39,7 +40,11 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        return all(finding.severity is not Severity.PROBLEM for finding in self.findings)
+        return not any(f.severity in (Severity.PROBLEM, Severity.WARNING) for f in self.findings)
+
+    @property
+    def is_broken(self) -> bool:
+        return any(finding.severity is Severity.PROBLEM for finding in self.findings)
 
     def broken(self, sentence: str) -> None:
         self.findings.append(Finding(Severity.PROBLEM, self.name, sentence))
@@ -47,7 +52,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Content:
-    """``rows`` are those of each table by folded name, with the names of their columns."""
+    """``rows`` maps a table's folded name to its column names and rows."""
 
     schema: Schema
     others: Mapping[Target, str | None]  # views and triggers
@@ -55,7 +60,7 @@ class Content:
 
 
 def verify(project: Project, backend: Backend) -> list[Verdict]:
-    """A verdict for each listed migration; the last one also says whether the models are met.
+    """Return a verdict for each listed migration; the last also compares with the models.
 
     Never raises for what a migration does: that is a finding.
     """
@@ -73,14 +78,14 @@ def verify(project: Project, backend: Backend) -> list[Verdict]:
                     _compare_with_models(project, scratch, verdict)
             except MigrationError as exc:
                 verdict.broken(str(exc))
-                break  # what comes after it has nothing to stand on
+                break  # the later ones build on it
             finally:
                 verdict.duration_ms = round((time.monotonic() - started) * 1000)
     return verdicts
 
 
 class _Trial:
-    """One migration, on a scratch database that has all before it, and rows."""
+    """The trial of one migration, on a scratch database with all earlier ones and rows."""
 
     def __init__(self, project: Project, scratch: Backend, verdict: Verdict) -> None:
         self.project, self.scratch, self.verdict = project, scratch, verdict
@@ -93,29 +98,31 @@ class _Trial:
         before = self._content()
         try:
             done = self.runner.up()
-        except (MigrationFailed, RowsDoNotFit) as exc:
-            if not self._keep_what_fits(exc, "up", self.project):
+        except (MigrationFailed, Refused) as exc:
+            if not self._keep_what_fits(exc, Direction.UP, self.project):
                 raise
             before = self._content()
             done = self.runner.up()
         self._check_rows_kept(before, self._content(), done)
-        self._fill()  # its down has to manage rows that came after its up
+        self._fill()  # its down must cope with rows that came after its up
         after = self._content()
         self._check_again(after)
         self._undo(before, after)
         self.runner.up()
-        self._same_schema(after, self._content(), "up after down does not make what up made")
+        self._same_schema(after, self._content(), "up after down makes another schema than up")
 
     def _fill(self) -> None:
         with self.scratch.transaction(NOBODY, _ignore) as session:
             sample.fill(session, self.scratch.names)
 
-    def _keep_what_fits(self, exc: MigrationError, direction: str, target: Project) -> bool:
-        """Without the rows that a new UNIQUE or CHECK refuses, there may be a way on.
+    def _keep_what_fits(self, exc: MigrationError, direction: Direction, target: Project) -> bool:
+        """Delete the rows that a new UNIQUE, CHECK or key refuses; return whether there were any.
 
-        A row fits when a table takes it that the migrations of ``target`` made without any.
+        A row fits when an empty table, as the migrations of ``target`` make it, accepts it, and
+        when the row that it refers to is there.
         """
-        if not isinstance(exc, RowsDoNotFit) and not isinstance(exc.__cause__, IntegrityError):
+        is_of_rows = isinstance(exc, RowsDoNotFit) or isinstance(exc.__cause__, IntegrityError)
+        if not is_of_rows and not isinstance(exc, Refused):
             return False
         with self.scratch.scratch() as empty:
             Runner(target, empty, backup=False).up()
@@ -123,10 +130,13 @@ class _Trial:
                 self.scratch.transaction(NOBODY, _ignore) as session,
                 empty.transaction(NOBODY, _ignore) as fitting,
             ):
-                gone = sample.keep_what_fits(session, fitting, self.scratch.names)
+                gone = sample.delete_orphans(session, fitting, self.scratch.names)
+                if is_of_rows:
+                    gone += sample.keep_what_fits(session, fitting, self.scratch.names)
         why = exc.__cause__ or exc
-        sentence = f"tried without {gone} rows that {direction} refuses: {why}"
-        self.verdict.findings.append(Finding(Severity.NOTE, self.name, sentence))
+        sentence = f"tried without {gone} rows that {direction.value} refuses: {why}"
+        if gone:
+            self.verdict.findings.append(Finding(Severity.NOTE, self.name, sentence))
         return gone > 0
 
     def _content(self) -> Content:
@@ -135,7 +145,7 @@ class _Trial:
             return _content(inspector, self.scratch.names.quote)
 
     def _check_rows_kept(self, before: Content, after: Content, done: Run) -> None:
-        """up may only lose the rows of a table that it drops or says a DELETE on."""
+        """Check that up loses rows only of a table that it drops or deletes from."""
         taken = {
             self.fold(target.table)
             for step in _steps(done)
@@ -168,9 +178,9 @@ class _Trial:
         said = self.runner.losses()
         try:
             done = self.runner.down()
-        except (MigrationFailed, RowsDoNotFit) as exc:
+        except (MigrationFailed, Refused) as exc:
             earlier = self.project._replace(listed=self.project.listed[:-1])
-            if not self._keep_what_fits(exc, "down", earlier):
+            if not self._keep_what_fits(exc, Direction.DOWN, earlier):
                 raise
             after = self._content()
             done = self.runner.down()
@@ -185,7 +195,7 @@ class _Trial:
             now = renamed.get((table, ""), table)
             if now not in undone.rows:
                 if rows:
-                    self.verdict.broken(f"down loses table '{table}' without a word")
+                    self.verdict.broken(f"down loses table '{table}' without a warning")
                 continue
             pairs = [
                 (name, renamed.get((table, self.fold(name)), name))
@@ -198,7 +208,7 @@ class _Trial:
                 self.verdict.broken(f"down changes or loses rows of table '{table}'")
 
     def _renamed(self, done: Run) -> dict[tuple[str, str], str]:
-        """Each table, and each column of a table, with the name that it has now, all folded."""
+        """Map each renamed table and column to its present name, all folded."""
         return {
             self._key(step.target): self.fold(step.renamed_to)
             for step in _steps(done)
@@ -209,7 +219,7 @@ class _Trial:
         return self.fold(target.table), self.fold(target.name or "")
 
     def _same_schema(self, wanted: Content, found: Content, sentence: str) -> None:
-        """Compared by meaning, for an ALTER TABLE spells a table anew."""
+        """Compare by meaning, since ALTER TABLE changes the spelling of a table."""
         for difference in diff.compare(wanted.schema, found.schema, self.fold):
             text = difference.sentence.replace(" is declared by no model", " was not there")
             self.verdict.broken(f"{sentence}: {text}")
@@ -228,8 +238,18 @@ def _content(inspector: Inspector, quote: Callable[[str], str]) -> Content:
     rows = {}
     for name, table in schema.items():
         columns = [column.name for column in table.columns]
-        rows[name] = (columns, list(inspector.execute(f"SELECT * FROM {quote(table.name)}")))
+        rows[name] = (columns, _rows(inspector, table, quote))
     return Content(schema, others, rows)
+
+
+def _rows(inspector: Inspector, table: Table, quote: Callable[[str], str]) -> list[tuple[Any, ...]]:
+    try:
+        return list(inspector.execute(f"SELECT * FROM {quote(table.name)}"))
+    # An index without content can't be read, or one whose content is not there.
+    except Exception:
+        if table.kind != "virtual":
+            raise
+        return []
 
 
 def _steps(done: Run) -> Iterable[Step]:
@@ -257,12 +277,13 @@ def _lint(project: Project, verdict: Verdict, fold: Callable[[str], str]) -> Non
             text = file.read_text(encoding="utf-8-sig", errors="replace")
             models = project.models()
             own = {m.__module__.partition(".")[0] for m in (*models.persistent, *models.in_memory)}
+            own -= {"peewee", "playhouse"}  # where classes that type() made say they are from
             in_memory = list(tables_in_memory(project))
             verdict.findings += lint(verdict.name, text, in_memory, own, fold)
 
 
 def _no_check(project: Project) -> Callable[[], Any]:
-    """The models are the newest: no migration but the last can meet them."""
+    """Leave the models out: only the last migration can meet them."""
     models = project.models()
     return lambda: models._replace(persistent=())
 
@@ -270,8 +291,12 @@ def _no_check(project: Project) -> Callable[[], Any]:
 def _compare_with_models(project: Project, scratch: Backend, verdict: Verdict) -> None:
     with scratch.reading(NOBODY) as inspector:
         for difference in diff.with_models(project, scratch, inspector):
-            verdict.broken(f"the models are not met: {difference.sentence}")
+            if difference.is_extra:
+                finding = Finding(Severity.NOTE, verdict.name, difference.sentence)
+                verdict.findings.append(finding)
+            else:
+                verdict.broken(f"the models are not met: {difference.sentence}")
 
 
 def _ignore() -> None:
-    """A scratch database has nobody to tell of its commits."""
+    """Ignore commits of a scratch database."""

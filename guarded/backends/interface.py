@@ -1,6 +1,6 @@
-"""The seam: what the engine asks of a kind of database, and what SQL does not say portably.
+"""The seam: the engine's interface to a kind of database, for what SQL does not do portably.
 
-Whatever is above this package works through these protocols alone.
+Code outside a backend works through these protocols alone.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Inspector(Protocol):
         """The tables that people made, with the parts of virtual ones left out, by folded name."""
 
     def is_empty(self) -> bool:
-        """Whether there is no object at all."""
+        """Return True if there is no object at all."""
 
     def script(self) -> list[str]:
         """The statements that make this schema of an empty database, without the history."""
@@ -101,13 +101,13 @@ class Ddl(Protocol):
         """The triggers that rest while the change is made, in words, or nothing."""
 
     def obstacles(self, change: Change) -> list[str]:
-        """What stands in the way of the change, each by kind and name."""
+        """Return what is in the way of the change, each by kind and name."""
 
     def affected(self, change: Change) -> Iterable[Target]:
         """Other objects that the change alters or drops along."""
 
     def waits(self, change: Change) -> bool:
-        """Whether the change will be done together with others, by ``settle``."""
+        """Return True if ``settle`` will do the change, together with others."""
 
     def apply(self, change: Change) -> None:
         """Do it now, or remember it for ``settle``.  Raises Refused, and nothing is done then."""
@@ -170,7 +170,7 @@ class Dangling(NamedTuple):
 
 
 class Left(NamedTuple):
-    """What a run leaves behind that no step says."""
+    """Changes of a whole run that no step announced."""
 
     changed: list[ChangedObject]
     fallen: list[FallenMark]
@@ -179,7 +179,7 @@ class Left(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What a statement would make, whose values it would take away, and the columns that it
+    """The effects of a statement: objects that it makes, values that it loses, columns that it
     sets."""
 
     makes: frozenset[Target] = frozenset()
@@ -201,7 +201,7 @@ class Ledger(Protocol):
         the engine's own.  Raises Refused for what is denied."""
 
     def mean(self, *targets: Target) -> None:
-        """These are meant to change.  Raises InMemoryTable."""
+        """Announce that these will change.  Raises InMemoryTable."""
 
     def refuse_in_memory(self, table: str) -> None:
         """Raise InMemoryTable for a table that no migration may touch."""
@@ -216,10 +216,10 @@ class Ledger(Protocol):
         """Columns that the migration that just ran added by statements of its own."""
 
     def written(self) -> Written:
-        """Of the migration that just ran."""
+        """Return the unannounced writes of the migration that just ran."""
 
     def left(self) -> Left:
-        """Of the whole run."""
+        """Return the unannounced changes of the whole run."""
 
 
 class Backup(NamedTuple):
@@ -241,16 +241,16 @@ class Backend(Protocol):
 
     @property
     def version(self) -> str:
-        """Of the database program, for the history and for people."""
+        """The version of the database program, for the history and for people."""
 
     def __str__(self) -> str:
-        """Where it is, without secrets."""
+        """Return where it is, without secrets."""
 
     @property
     def is_there(self) -> bool: ...
 
     def size(self) -> int:
-        """In bytes; 0 while there is none."""
+        """Return its size in bytes; 0 if there is none."""
 
     def reading(self, patience: Patience) -> AbstractContextManager[Inspector | None]:
         """Read-only; None while there is no database.  Raises UnusableDatabase."""
@@ -276,7 +276,7 @@ class Backend(Protocol):
         """A whole copy of this database, gone with the block; None while there is none."""
 
     def declared(self, models: Sequence[Any]) -> Schema:
-        """What these Peewee models would create."""
+        """Return the schema that these Peewee models would create."""
 
     def ledger(self, session: Session, in_memory: Mapping[str, str]) -> Ledger:
         """``in_memory``: tables that no migration may touch, with the model of each."""
@@ -285,7 +285,7 @@ class Backend(Protocol):
         """``playhouse`` is its SchemaMigrator for the session's database."""
 
     def only_copies(self, inspector: Inspector, tables: Iterable[str]) -> Iterator[Finding]:
-        """Tables of which another tool left the only copy of the rows elsewhere."""
+        """Find tables whose only rows another tool left in a copy."""
 
     def back_up(
         self, patience: Patience, on_progress: OnProgress, *, deep: bool = False

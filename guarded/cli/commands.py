@@ -1,4 +1,4 @@
-"""The commands.  What a no-op does not need is imported by the command that needs it."""
+"""The commands.  Each imports what it alone needs, so that a no-op starts fast."""
 
 from __future__ import annotations
 
@@ -93,9 +93,9 @@ def up(
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @no_backup
 def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
-    """Undo the newest migration, or all back through TO.
+    """Undo the newest migration.
 
-    Says which rows go and asks first.
+    With TO: all back through TO.  Shows which rows will be lost, and asks first.
 
     Example: migrate.py down update_meetings_hybrid_storage
     """
@@ -106,7 +106,7 @@ def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
         for loss in losses:
             click.echo(f"lost for good: {loss}", err=True)
         if losses and not sys.stdin.isatty():
-            raise click.UsageError("pass --yes to lose that")
+            raise click.UsageError("pass --yes to drop these rows")
         if losses:
             click.confirm("Go on?", abort=True, err=True)
     _show_run(session, runner, runner.down(to))
@@ -116,9 +116,10 @@ def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
 @to_argument
 @no_backup
 def fake(session: Session, to: str | None, no_backup: bool) -> None:
-    """Record what is pending as applied, through TO, without running it.
+    """Record what is pending as applied.
 
-    What was edited after it was applied is recorded anew.
+    Goes through TO, and runs nothing.  Records a migration again that was edited after it was
+    applied.
 
     Example: migrate.py fake add_hmac_auth
     """
@@ -129,7 +130,9 @@ def fake(session: Session, to: str | None, no_backup: bool) -> None:
 @command(cli)
 @to_argument
 def plan_(session: Session, to: str | None) -> None:
-    """Show the steps and the SQL that `up` would run; change nothing.
+    """Show the steps and the SQL of `up`.
+
+    Changes nothing.
 
     Example: migrate.py plan
     """
@@ -138,7 +141,9 @@ def plan_(session: Session, to: str | None) -> None:
 
 @command(cli)
 def status(session: Session) -> int:
-    """Show where every migration stands; exit 1 unless all are applied.
+    """Show the state of every migration.
+
+    Exit 1 unless all are applied.
 
     Example: migrate.py status --json
     """
@@ -175,16 +180,16 @@ def rename(session: Session, old: str, new: str) -> None:
     session.show([f"renamed  {old} to {new}"], renamed=old, name=new)
 
 
-# For whoever looks after a database.
+# For operators.
 
 
 @command(cli)
 @to_argument
 def rehearse(session: Session, to: str | None) -> int:
-    """Run `up` on a full copy: how long it takes, and what it does to the rows.
+    """Run `up` on a full copy.
 
-    Each migration is run twice, to show that every step looks before it acts; exit 1 when one does
-    not.
+    Shows how long it takes, and what it does to the rows.  Runs each migration twice; exit 1 when
+    the second run does not skip every step.
 
     Example: migrate.py rehearse
     """
@@ -221,7 +226,9 @@ def rehearse(session: Session, to: str | None) -> int:
 
 @command(cli)
 def backup(session: Session) -> int:
-    """Take a backup: whole, checked, and for the owner of the database alone.
+    """Take a backup.
+
+    It is complete, and only the owner of the database can read it.
 
     Exit 1 when the check found something wrong in the database.
 
@@ -245,7 +252,9 @@ def backup(session: Session) -> int:
 @command(cli)
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(session: Session, file: Path) -> None:
-    """Put a backup in the place of the database, and keep what was there.
+    """Replace the database by a backup.
+
+    Keeps a copy of what was there.
 
     Example: migrate.py restore data/backups/meetings.sqlite.20261122T101500Z
     """
@@ -259,7 +268,10 @@ def restore(session: Session, file: Path) -> None:
 
 @command(cli)
 def doctor(session: Session) -> int:
-    """Look at the database, its files and its surroundings; exit 1 when something is wrong.
+    """Examine the database and its surroundings.
+
+    Looks at files, owners, mount, space, content, users and migrations.  Exit 1 when something is
+    wrong.
 
     Example: migrate.py doctor
     """
@@ -272,16 +284,17 @@ def doctor(session: Session) -> int:
     return int(any(finding.severity is Severity.PROBLEM for finding in findings))
 
 
-# For whoever edits the models.
+# For developers.
 
 
 @command(cli)
-@click.option("--strict", is_flag=True, help="What nobody declared counts, too.")
+@click.option("--strict", is_flag=True, help="Count what no model declares, too.")
 def check(session: Session, strict: bool) -> int:
-    """Compare models, files, list, history and live schema; exit 1 when they disagree.
+    """Compare the models with the database.
 
-    Extras (tables, nullable columns and indexes that no model declares) are listed, and count only
-    with --strict.  Takes no lock.
+    Also the files with the list and the history.  Exit 1 when they disagree.  Lists extras
+    (tables, nullable columns and indexes that no model declares), but counts them only with
+    --strict.  Takes no lock.
 
     Example: migrate.py check --strict
     """
@@ -299,9 +312,10 @@ def check(session: Session, strict: bool) -> int:
 @click.argument("name")
 @click.option("--from-models", is_flag=True, help="Fill it in from the models.")
 def new(session: Session, name: str, from_models: bool) -> None:
-    """Write a migration file and add its name to the list in migrate.py.
+    """Write a migration file, and list it.
 
-    With --from-models, it makes what the models declare of what the listed migrations make.
+    With --from-models, it has the changes from what the listed migrations create to what the models
+    declare.
 
     Example: migrate.py new add_meeting_color --from-models
     """
@@ -314,13 +328,15 @@ def new(session: Session, name: str, from_models: bool) -> None:
         ask = _ask if sys.stdin.isatty() else lambda question: None
         text = new.from_models(session.project, runner.backend, name, ask)
         if text is None:
-            session.show(["nothing to write: the migrations make what the models declare"])
+            nothing = "nothing to write: the migrations create what the models declare"
+            session.show([nothing], path=None, name=name, undecided=0)
             return
     path = new.create(session.project, name, text)
     lines = [f"wrote    {path}", f"listed   {name} in {session.project.listing}"]
     undecided = (text or "").count(DECIDE)
     if undecided:
-        lines.append(f"decide   {undecided} of its lines, which begin with {DECIDE}")
+        questions = "1 open question" if undecided == 1 else f"{undecided} open questions"
+        lines.append(f"decide   {questions}, on lines that begin with {DECIDE}")
     lines.append("next     read it, then migrate.py verify")
     session.show(lines, path=str(path), name=name, undecided=undecided)
 
@@ -331,9 +347,10 @@ def _ask(question: str) -> bool:
 
 @command(cli)
 def verify(session: Session) -> int:
-    """Run every listed migration on scratch databases with rows: up, up again, down, up again.
+    """Try every migration on generated rows.
 
-    Reads its source, too.  Exit 1 when one breaks a promise.  Opens no database of yours.
+    Runs each on a scratch database: up, up again, down, up again.  Checks the source, too.  Exit 1
+    when one breaks a promise.  Does not open your database.
 
     Example: migrate.py verify
     """
@@ -354,7 +371,7 @@ def verify(session: Session) -> int:
             for verdict in verdicts
         ],
     )
-    return int(not all(verdict.holds for verdict in verdicts))
+    return int(any(verdict.is_broken for verdict in verdicts))
 
 
 @command(cli)
@@ -366,7 +383,7 @@ def verify(session: Session) -> int:
     show_default=True,
 )
 def schema(session: Session, form: str) -> None:
-    """Show the live schema, as text or in a format that other tools draw.
+    """Show the live schema.
 
     Example: migrate.py schema --format mermaid
     """

@@ -1,4 +1,4 @@
-"""How the command line shows values of the engine: as lines for people, or as one document."""
+"""Values of the engine as lines for people, and as parts of a JSON document."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DETAILS = {
 def outcome_lines(
     outcomes: Iterable[Outcome], words: Mapping[Direction, str], sql: bool
 ) -> list[str]:
-    """A line for each migration and an indented one for each of its steps."""
+    """Return a line for each migration, and an indented one for each of its steps."""
     lines = []
     for outcome in outcomes:
         lines.append(f"{words[outcome.direction]:<8} {outcome.name}")
@@ -82,7 +82,7 @@ def difference_lines(differences: Iterable[Difference]) -> list[str]:
 def verdict_lines(verdicts: Iterable[Verdict]) -> list[str]:
     lines = []
     for verdict in verdicts:
-        word = "holds" if verdict.holds else "broken"
+        word = "broken" if verdict.is_broken else "holds" if verdict.holds else "empty"
         lines.append(f"{word:<8} {verdict.name} ({verdict.duration_ms} ms)")
         lines += [f"{INDENT}{f.severity.value:<7} {f.sentence}" for f in verdict.findings]
     return lines
@@ -108,7 +108,8 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
 
 
 def standing_document(standing: Standing) -> dict[str, Any]:
-    return {"name": standing.name, "state": standing.state.value, "at": standing.at}
+    at = None if standing.at is None else utc(standing.at)
+    return {"name": standing.name, "state": standing.state.value, "at": at}
 
 
 def difference_document(difference: Difference) -> dict[str, Any]:
@@ -136,12 +137,17 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "migration": entry.migration,
         "direction": entry.direction.value,
         "checksum": entry.checksum,
-        "at": entry.at,
+        "at": utc(entry.at),
         "duration_ms": entry.duration_ms,
         "versions": entry.versions,
         "backup": entry.backup,
         "made": sorted(f"{target.kind.value} {target}" for target in entry.made.targets),
     }
+
+
+def utc(at: str) -> str:
+    """A time of the history, as RFC 3339 with its zone: ``2026-11-22T10:15:00Z``."""
+    return f"{at.replace(' ', 'T')}Z"
 
 
 def megabytes(size: int) -> str:

@@ -1,6 +1,6 @@
 """The edge of the command line: options that every command has, output, errors, signals.
 
-Facts go to stdout, trouble to stderr, one line each; a traceback only with -v.
+Results go to stdout, warnings and errors to stderr, one line each.  -v adds a traceback.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from guarded.backends.interface import Backend
 
 COULD_NOT = 2
+JSON_VERSION = 1  # of the documents in docs/json.md; raised when a key changes its meaning or goes
 Function = Callable[..., Any]
-# Options and commands that help against an error of the engine.
+# The option or command that helps, for an error of the engine.
 HINTS: dict[type[MigrationError], str] = {
     DatabaseLocked: "--wait SECONDS waits longer",
     DamagedDatabase: "{command} restore FILE",
@@ -44,7 +45,7 @@ HINTS: dict[type[MigrationError], str] = {
 
 
 class Session:
-    """The options of a call, wherever on the line they stand."""
+    """The options of a call, whether they stand before or after the command."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -54,10 +55,10 @@ class Session:
         self.wait = 60.0
         self.runner: Runner | None = None
         self.stdout = sys.stdout
-        self.is_changing = False  # a command that changes the database was begun
+        self.is_changing = False  # a command that changes the database has begun
 
     def open(self) -> Runner:
-        """For questions."""
+        """Open the database for questions."""
         return self._open(backup=False)
 
     def open_to_change(self, *, backup: bool = True, keep: bool = True) -> Runner:
@@ -78,12 +79,13 @@ class Session:
         return self.runner
 
     def show(self, lines: Sequence[str], **document: Any) -> None:
-        """The lines, or under --json the one document."""
+        """Print the lines, or with --json the document."""
         if self.json:
             import json
 
             where = str(self.runner.backend) if self.runner else None
-            text = json.dumps({"database": where, **document}, indent=2, ensure_ascii=False)
+            whole = {"version": JSON_VERSION, "database": where, **document}
+            text = json.dumps(whole, indent=2, ensure_ascii=False)
             click.echo(text, file=self.stdout)
         elif lines:
             click.echo("\n".join(lines), file=self.stdout)
@@ -103,7 +105,7 @@ def locate(project: Project, location: str | None) -> Backend:
 
 
 def show_progress(done: int, total: int) -> None:
-    """On a terminal only, in one line that vanishes when it is done."""
+    """Show the progress of a backup in one line of a terminal; clear it at the end."""
     if sys.stderr.isatty():
         line = f"backup {100 * done // max(total, 1):3}%" if done < total else ""
         click.echo(f"\r\x1b[K{line}", nl=False, err=True)
@@ -114,7 +116,7 @@ def warn(text: str) -> None:
 
 
 def command(group: click.Group) -> Callable[[Function], click.Command]:
-    """Add a command of the function's name, which gets the session as its first argument."""
+    """Add a command named like the function.  The function gets the session first."""
 
     def add(function: Function) -> click.Command:
         name = function.__name__.rstrip("_").replace("_", "-")
@@ -148,7 +150,7 @@ to_argument = click.argument("to", required=False, shell_complete=_names)
 
 
 class Interrupted(click.ClickException):
-    """A signal ended the command; told here, for click would print an empty line first."""
+    """A signal ended the command.  click's own error would print an empty line first."""
 
 
 def _stoppable(command: Function) -> Function:
@@ -198,7 +200,7 @@ def run_and_exit(
         status = result if isinstance(result, int) else 0
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         sys.stdout = None
         status = 0
     except Interrupted as exc:

@@ -1,4 +1,4 @@
-"""Whether models, migration files, list, history and live schema say the same.
+"""Compare models, migration files, list, history and live schema.
 
 Reads only, takes no lock, and works on a file that may not be written.
 """
@@ -13,7 +13,7 @@ from guarded.status import State, read_state, tables_in_memory, tables_of, unkno
 
 
 def check(runner: Runner) -> list[Difference]:
-    """Every disagreement: of the files first, then of the schema.  No database has no tables."""
+    """Return every difference: of the files first, then of the schema."""
     project, fold = runner.project, runner.backend.names.fold
     found = [
         _about("file", name, f"'{name}' is neither listed nor excluded")
@@ -22,7 +22,7 @@ def check(runner: Runner) -> list[Difference]:
     in_memory = set(map(fold, tables_in_memory(project)))
     for name in tables_of(project):
         if fold(name) in in_memory:
-            sentence = f"table '{name}' is claimed by the database and by the one in memory"
+            sentence = f"table '{name}' belongs to a persistent model and to one in memory"
             found.append(Difference(BREAKS, name, "table", name, sentence))
     with runner.backend.reading(runner.patience) as inspector:
         found += _of_history(read_state(project, inspector))

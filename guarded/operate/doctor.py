@@ -1,4 +1,4 @@
-"""An examination of a database: its surroundings, its content, and where it stands.  Reads only."""
+"""An examination of a database: surroundings, content, migrations.  Reads only."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ REMEDIES = {
 
 
 def examine(runner: Runner) -> Iterator[Finding]:
-    """Every finding in the order of a patient's way in: outside first.
+    """Yield findings from the outside in: files first, content and migrations last.
 
-    Raises what opening the database raises, such as that it is none.
+    Raises UnusableDatabase when there can't be a database.
     """
     project, backend = runner.project, runner.backend
     yield Finding(
@@ -34,7 +34,7 @@ def examine(runner: Runner) -> Iterator[Finding]:
         f"{platform.python_version()}",
     )
     if not backend.is_there:
-        with backend.reading(runner.patience):  # raises where there can't be one
+        with backend.reading(runner.patience):  # raises if there can't be one
             pass
         sentence = f"there is no database at '{backend}' yet"
         yield Finding(Severity.NOTE, "file", sentence, project.command)
@@ -61,5 +61,5 @@ def _standing(runner: Runner, project: Project) -> Iterator[Finding]:
         for difference in diff.with_models(project, runner.backend, inspector):
             if not difference.is_extra:
                 severity = Severity.PROBLEM if difference.is_breaking else Severity.WARNING
-                remedy = "write a migration that mends it"
+                remedy = "write a migration that fixes it"
                 yield Finding(severity, "drift", difference.sentence, remedy)

@@ -1,6 +1,6 @@
-"""A run on a full copy: how long it takes, and what it does to the rows.
+"""Run on a full copy: measure the time, and what happens to the rows.
 
-The database is only read; its write lock is never held.
+Only reads the database, and never holds its write lock.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from guarded.steps import Action, Outcome, Step
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """``rows`` are before and after, None where there is no such table; ``size`` is in bytes.
+    """``rows`` are before and after, None if there is no such table; ``size`` is in bytes.
 
-    ``repeated`` are the steps that a migration did not skip when it was run again right away, as if
-    the history did not know it.
+    ``repeated`` are the steps that the second run of a migration did not skip.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -32,9 +31,9 @@ class Rehearsal:
 
 
 def rehearse(runner: Runner, target: str | None, on_progress: OnProgress) -> Rehearsal | None:
-    """Each pending migration, twice, on a copy of the database; None while there is no database.
+    """Run each pending migration twice on a copy; return None if there is no database.
 
-    The copy is removed.  Raises as ``up`` does.
+    Removes the copy.  Raises what ``up`` raises.
     """
     with runner.backend.copy(runner.patience, on_progress) as copy:
         if copy is None:
@@ -64,7 +63,7 @@ def rehearse(runner: Runner, target: str | None, on_progress: OnProgress) -> Reh
 
 
 def again(runner: Runner, name: str) -> list[tuple[str, Step]]:
-    """The steps that an applied migration would do again, if the history did not know it."""
+    """Return the steps that an applied migration does again when it is run once more."""
     done = runner.again(name)
     steps = [step for outcome in done.outcomes for step in outcome.steps]
     return [(name, step) for step in steps if step.action is not Action.SKIP]

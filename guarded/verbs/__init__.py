@@ -1,1 +1,1 @@
-"""playhouse's verbs, each of which looks before it acts."""
+"""playhouse's verbs; each looks before it acts."""

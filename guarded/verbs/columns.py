@@ -1,4 +1,4 @@
-"""Verbs for columns: each touches no row where the database can do without."""
+"""Verbs for columns.  They write no row where the database does not need it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,10 @@ from guarded.verbs.perform import Deed, Deeds, Look, Skip, declared_default, def
 def add_column(
     look: Look, table: str, column_name: str, field: Field, allow_not_null: bool = False
 ) -> Deeds:
-    """Add the column without touching a row where that can be: also NOT NULL with a constant.
+    """Add the column, without writing a row where possible: also NOT NULL with a constant.
 
-    The Python default of a NOT NULL field becomes the column's default, so that the rows that are
-    there have a value.  A callable is called once for all of them, and once for each where the
-    field is unique.
+    The Python default of a NOT NULL field becomes the column's default, so that existing rows have
+    a value.  A callable is called once for all of them, or once for each if the field is unique.
     """
     found = look.existing(table)
     target = column_of(found.name, column_name)
@@ -124,9 +123,9 @@ def rename_column(
 def fill(
     look: Look, table: str, column_name: str, expression: str, where: str | None = None
 ) -> Deeds:
-    """Set a column of many rows by one SQL expression, while the table's triggers rest.
+    """Set a column of many rows by one SQL expression, with the table's triggers off.
 
-    They are meant for what users do, not for moving data into a new shape.
+    Triggers are for what users do, not for moving data into a new shape.
     """
     found, column, target = look.existing_column(table, column_name)
     change = Fill(found.name, column.name, expression, where or "")
@@ -135,9 +134,9 @@ def fill(
 
 
 def apply_default(look: Look, table: str, column_name: str, field: Field) -> Deeds:
-    """Give the field's default to the rows that have no value yet.
+    """Give the field's default to the rows without a value.
 
-    A callable is called once for all of them, and once for each where the column is unique.
+    A callable is called once for all of them, or once for each if the column is unique.
     """
     found, column, target = look.existing_column(table, column_name)
     unique = any(i.unique and i.columns == (column.name,) for i in found.indexes)
@@ -266,6 +265,6 @@ def rows_have(count: int) -> str:
 
 
 def _is_stored(look: Look, target: Target) -> bool:
-    """Whether the column is in the table already, and not only described."""
+    """Return True if the column is in the table already, and not only waiting."""
     stored = look.inspector.table(target.table)
     return stored is not None and look.column(stored, str(target.name)) is not None

@@ -48,7 +48,7 @@ def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
 
 
 def drop_constraint(look: Look, table: str, name: str) -> Deeds:
-    """By its name; a UNIQUE without one goes by what ``add_unique`` calls it, uniq_a_b."""
+    """Drop a constraint by its name; a UNIQUE without a name is called uniq_a_b."""
     found = look.existing(table)
     target = Target(Kind.CONSTRAINT, found.name, name)
     if _text_of(look, found, name) is None:
@@ -101,10 +101,10 @@ def add_foreign_key_constraint(
 
 
 def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Deeds:
-    found = look.existing(table)
-    column = look.column(found, column_name)
-    if column is None:
-        yield Skip(column_of(found.name, column_name), "not there")
+    found = look.table(table)
+    column = look.column(found, column_name) if found is not None else None
+    if found is None or column is None:
+        yield Skip(column_of(table, column_name), "not there")
         return
     target = Target(Kind.FOREIGN_KEY, found.name, column.name)
     keys = [key for key in found.foreign_keys if column.name in key.columns]

@@ -1,6 +1,6 @@
 """The migrator that a migration gets: verbs and questions, and nothing else.
 
-Verbs are used as in playhouse: a call describes an operation, and ``migrator.migrate(…)`` runs it.
+As in playhouse, a call describes an operation, and ``migrator.migrate(…)`` runs it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Verb = Callable[..., Deeds]
 
 
 class Operation:
-    """A verb that was called with its arguments; running it is up to ``migrate``."""
+    """A verb with its arguments; ``migrate`` runs it."""
 
     def __init__(self, performer: Performer, verb: Verb, arguments: tuple[Any, ...]) -> None:
         self.performer, self.verb, self.arguments = performer, verb, arguments
@@ -48,7 +48,7 @@ def _method(verb: Verb) -> Any:
 
 
 class GuardedMigrator:
-    """playhouse's verbs with guards; one for each run of a migration."""
+    """playhouse's verbs with guards; a new one for each run of a migration."""
 
     def __init__(self, performer: Performer) -> None:
         self._performer = performer
@@ -100,7 +100,7 @@ class GuardedMigrator:
         raise AttributeError(f"there is no verb '{name}'{nearest(name, known)}")
 
     def check_all_ran(self) -> None:
-        """Raise Refused when a verb was called, and never run."""
+        """Raise Refused when a verb was called but never handed to ``migrate``."""
         for described in self._described:
             if not described.has_run:
                 raise Refused(

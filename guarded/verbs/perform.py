@@ -1,8 +1,8 @@
-"""Running a migration: each deed of a verb is settled, announced, recorded and executed here.
+"""Run a migration: settle, announce, execute and record each deed of its verbs.
 
-A verb is a generator: it looks, and yields a Skip for what is so already and a Deed for what is to
-be done.  It changes nothing itself.  Used on the database and on its clone alike: a forecast is the
-run itself, without rows.
+A verb is a generator: it looks, and yields a Skip for what is done already and a Deed for what is
+to be done.  It changes nothing itself.  The database and its clone use the same code: a forecast is
+the run itself, without rows.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ class Performer:
                 self._do(item)
 
     def settle(self) -> None:
-        """Do what waits."""
+        """Do the changes that wait."""
         for table, action in self.look.ddl.waiting():
             with self._step(Step(action, Target(Kind.TABLE, table))):
                 self.look.ddl.settle(table)
@@ -326,7 +326,7 @@ class Performer:
         self._refilled |= wanted
 
     def _follow(self, target: Target, new_name: str) -> None:
-        """A thing that this migration made is known by its new name from here on."""
+        """Give an object that this migration made its new name."""
         if target.kind is Kind.TABLE:
             self.made = {made.moved(target.table, new_name) for made in self.made}
         elif target in self.made:
@@ -448,7 +448,7 @@ class Look:
         return tuple(map(self.names.fold, _found(verb, target))) in self._found
 
     def kept(self, target: Target) -> str | None:
-        """Why a drop is not to be done, or None."""
+        """Return why a drop is not done, or None."""
         if self._made is None or self._key(target) in self._made:
             return None
         return "kept: it is older than this migration"
@@ -509,10 +509,11 @@ class Look:
         """
         if not self.rows.is_foreseen:
             return
-        quoted = [self.names.quote(name) for name in columns]
+        quoted_table = self.names.quote(table.name)
+        # With the table's name: SQLite takes "a" for a string where there is no such column.
+        quoted = [f"{quoted_table}.{self.names.quote(name)}" for name in columns]
         where = [f"{name} IS NOT NULL" for name in quoted]
         where += [f"({condition})"] if condition else []
-        quoted_table = self.names.quote(table.name)
         rows = self.rows.count(
             table.name,
             f"({', '.join(quoted)}) IN (SELECT {', '.join(quoted)} FROM {quoted_table} WHERE "
@@ -523,7 +524,7 @@ class Look:
             raise RowsDoNotFit(f"{what} can't be unique: {rows} rows share a value")
 
     def is_same(self, one: str, two: str) -> bool:
-        """Whether two names are one to the database."""
+        """Return True if the database takes the two names for one."""
         return self.names.fold(one) == self.names.fold(two)
 
     # Peewee's fields as SQL.
@@ -539,6 +540,8 @@ class Look:
         context.sql(field.ddl(context))
         if isinstance(field, ForeignKeyField):
             self.playhouse.add_inline_fk_sql(context, field)
+            if field.deferrable:  # playhouse leaves it out
+                context.literal(f" DEFERRABLE {field.deferrable}")
         sql, params = context.query()
         assert not params, "a column definition has no parameters"
         return str(sql)

@@ -1,4 +1,4 @@
-"""Verbs for tables and indexes, and for statements of the migration's own."""
+"""Verbs for tables and indexes, and for the migration's own statements."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from guarded.verbs.perform import Deed, Deeds, Look, Skip, So, declared_default
 
 
 def create_table(look: Look, model: Any) -> Deeds:
-    """Create the model's table and indexes; where the table is there, the missing indexes."""
+    """Create the model's table and indexes; only missing indexes if there is a table."""
     name = model._meta.table_name
     target = table_of(name)
     if (present := look.table(name)) is not None:
@@ -164,7 +164,7 @@ def drop_index(look: Look, table: str, index_name: str) -> Deeds:
 
 
 def sql(look: Look, sql: str, params: Sequence[Any] | None = None) -> Deeds:
-    """One statement of one's own; what it says it writes, drops or alters is meant."""
+    """Run a statement of your own; what it writes, drops or alters counts as announced."""
     change = Statement(sql, params or ())
     yield Deed(Action.RUN, statement(sql), change, counts=True, is_raw=True)
 
@@ -198,7 +198,7 @@ def _skip(
     columns: Sequence[str | None],
     refuses: bool,
 ) -> Skip | None:
-    """Why there is no use in creating the index; None when there is."""
+    """Return a Skip with the reason if the index is not to be created, else None."""
     for column in columns:
         if column is not None and look.column(table, column) is None:
             # SQLite would take the name of a column that is gone for a string.

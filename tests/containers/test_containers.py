@@ -125,7 +125,7 @@ def test_a_second_call_changes_nothing(installation):
     assert installation.container("{{.Id}} {{.State.StartedAt}}") == before
 
 
-def test_it_is_healthy(installation):
+def test_the_container_becomes_healthy(installation):
     for _ in range(60):
         if installation.container("{{.State.Health.Status}}") == "healthy":
             return
@@ -256,7 +256,7 @@ def test_without_docker_a_local_process_does_the_same(tmp_path):
     )
 
 
-def test_what_is_missing_is_said(tmp_path):
+def test_a_missing_tool_is_named(tmp_path):
     folder = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
     made = Installation(folder)

@@ -10,6 +10,7 @@ from peewee import (
     Check,
     DateTimeField,
     Default,
+    DeferredForeignKey,
     ForeignKeyField,
     IntegerField,
     Model,
@@ -17,6 +18,7 @@ from peewee import (
     TextField,
     fn,
 )
+from playhouse.sqlite_ext import FTS5Model, SearchField
 
 from tests.conftest import compare, declared_schema, live_schema
 
@@ -79,7 +81,7 @@ def differences(live):
     return [(d.severity.value, d.sentence) for d in compare(declared, live_schema(live))]
 
 
-def test_what_the_models_made_is_no_drift(live):
+def test_a_schema_made_by_the_models_has_no_drift(live):
     assert differences(live) == []
 
 
@@ -289,7 +291,7 @@ ANIMALS = "table 'animals': "
         ),
     ],
 )
-def test_an_alteration_is_found_and_only_that(live, statements, found):
+def test_check_finds_an_alteration_and_nothing_else(live, statements, found):
     for statement in statements:
         live.execute(statement)
     assert differences(live) == found
@@ -323,6 +325,70 @@ def test_a_missing_key_is_found(live, old, new, found):
     for (sql,) in others:
         live.execute(sql)
     assert differences(live) == [found]
+
+
+@pytest.mark.parametrize(
+    ("clause", "found"),
+    [
+        pytest.param("", [], id="checked at once"),
+        pytest.param("DEFERRABLE", [], id="deferrable and checked at once"),
+        pytest.param("DEFERRABLE INITIALLY IMMEDIATE", [], id="at once, in words"),
+        pytest.param("NOT DEFERRABLE INITIALLY DEFERRED", [], id="not at all"),
+        pytest.param(
+            "DEFERRABLE /* yes */ INITIALLY  deferred",
+            ["is missing", "is declared by no model"],
+            id="deferred",
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "form", ["{0} REFERENCES t (id) {1}", "{0}, FOREIGN KEY (up) REFERENCES t (id) {1}"]
+)
+def test_only_a_key_that_is_deferred_differs(connect, form, clause, found):
+    live, wanted = connect(), connect(":memory:")
+    create = "CREATE TABLE t (id INTEGER PRIMARY KEY, up INTEGER"
+    wanted.execute(f"{create} REFERENCES t (id))")
+    live.execute(f"{create}{form.format('', clause)})")
+    sentences = [d.sentence for d in compare(live_schema(wanted), live_schema(live))]
+    key = "table 't': foreign key (up) to t (id) on delete NO ACTION on update NO ACTION"
+    said = [s.removeprefix(key).removeprefix(" deferrable initially deferred") for s in sentences]
+    assert [s.strip() for s in said] == found
+
+
+def test_a_deferred_key_of_peewees_is_declared(connect):
+    user = type("User", (Model,), {"favorite": DeferredForeignKey("Tweet", null=True)})
+    tweet = type("Tweet", (Model,), {"user": ForeignKeyField(user)})
+    schema = declared_schema([user, tweet])
+    assert [str(key) for key in schema["user"].foreign_keys] == [
+        "(favorite_id) to tweet (id) on delete NO ACTION on update NO ACTION"
+    ]
+    assert user.favorite.deferred
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("CREATE VIRTUAL TABLE notes USING fts5 (title, body, tokenize = 'ascii')", []),
+        (
+            "CREATE VIRTUAL TABLE notes USING fts5 (title, other)",
+            [
+                ("breaks", "table 'notes': column 'body' is missing"),
+                ("extra", "table 'notes': column 'other' is declared by no model"),
+            ],
+        ),
+        (
+            "CREATE TABLE notes (title TEXT, body TEXT)",
+            [("breaks", "table 'notes': is an ordinary table, and should be a virtual table")],
+        ),
+    ],
+)
+def test_a_virtual_table_is_compared_by_its_columns(connect, statement, found):
+    live = connect()
+    live.execute(statement)
+    fields = {"title": SearchField(), "body": SearchField()}
+    notes = type("Notes", (FTS5Model,), fields)
+    differences = compare(declared_schema([notes]), live_schema(live))
+    assert [(d.severity.value, d.sentence) for d in differences] == found
 
 
 def test_another_spelling_of_the_same_is_no_drift(connect):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from guarded.errors import UnusableMigration, UnusableName
-from guarded.listing import check_name, with_name
+from guarded.listing import check_name, names_in, read, with_name
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,14 @@ from guarded.listing import check_name, with_name
             '# \x0c \u2028 \x85\nMIGRATIONS = [\n    "a",\n    "new",\n]\n',
             id="what Python takes for no line end",
         ),
+        pytest.param(
+            'MIGRATIONS: list[str] = ["a"]\n', 'MIGRATIONS: list[str] = ["a", "new"]\n', id="a type"
+        ),
+        pytest.param(
+            'MIGRATIONS: Final[\n    list[str]\n] = [\n    "a",\n]\n',
+            'MIGRATIONS: Final[\n    list[str]\n] = [\n    "a",\n    "new",\n]\n',
+            id="a type over several lines",
+        ),
     ],
 )
 def test_a_name_is_added_and_nothing_else_changes(before, after):
@@ -72,7 +80,8 @@ def test_a_name_is_added_and_nothing_else_changes(before, after):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "MIGRATIONS = ()", "OTHER = []", "MIGRATIONS = names()", "x ="]
+    "text",
+    ["", "MIGRATIONS = ()", "OTHER = []", "MIGRATIONS = names()", "x =", "MIGRATIONS: list[str]"],
 )
 def test_a_file_without_a_list_is_refused(text):
     with pytest.raises(UnusableMigration, match="'new' can't be run: "):
@@ -80,9 +89,39 @@ def test_a_file_without_a_list_is_refused(text):
 
 
 @pytest.mark.parametrize(
+    ("content", "encoding"),
+    [
+        pytest.param(b'MIGRATIONS = ["a"]\r\n', "utf-8", id="Windows' line ends"),
+        pytest.param(b'\xef\xbb\xbfMIGRATIONS = ["a"]\n', "utf-8-sig", id="a byte order mark"),
+        pytest.param(
+            b'# coding: latin-1\nMIGRATIONS = ["a"]  # \xe4\n',
+            "iso-8859-1",
+            id="a declared encoding",
+        ),
+    ],
+)
+def test_a_file_is_read_as_python_reads_it_and_can_be_written_back(tmp_path, content, encoding):
+    path = tmp_path / "migrate.py"
+    path.write_bytes(content)
+    text, found = read(path)
+    assert found == encoding
+    assert text.encode(found) == content
+    assert names_in(path) == ["a"]
+    assert with_name(text, "new").encode(found) == content.replace(b'"a"', b'"a", "new"')
+
+
+@pytest.mark.parametrize("content", [b"# coding: nonsense\n", b"MIGRATIONS = ['\xff']\n"])
+def test_a_file_in_no_encoding_is_refused(tmp_path, content):
+    path = tmp_path / "migrate.py"
+    path.write_bytes(content)
+    with pytest.raises(UnusableMigration, match=r"'migrate\.py' can't be run: "):
+        read(path)
+
+
+@pytest.mark.parametrize(
     "name", ["", "1st", "add-x", "add x", "class", "Add_x", "ä", "../x", "x" * 101]
 )
-def test_what_is_no_name_is_refused(tmp_path, name):
+def test_a_bad_name_is_refused(tmp_path, name):
     with pytest.raises(UnusableName, match="no new migration can be named"):
         check_name(name, tmp_path, set())
 

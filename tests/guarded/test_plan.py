@@ -38,7 +38,7 @@ def applied(*names, checksum="sum-"):
         pytest.param("ab", "a", "", id="target applied: nothing"),
     ],
 )
-def test_plan_up(done, target, names):
+def test_plan_up_takes_pending_ones_through_the_target(done, target, names):
     assert "".join(s.name for s in plan.plan_up(LISTED, applied(*done), target)) == names
 
 
@@ -52,12 +52,12 @@ def test_plan_up(done, target, names):
         pytest.param("a", "b", "", id="target not applied: nothing"),
     ],
 )
-def test_plan_down(done, target, names):
+def test_plan_down_takes_applied_ones_back_through_the_target(done, target, names):
     assert "".join(s.name for s in plan.plan_down(LISTED, applied(*done), target)) == names
 
 
 @pytest.mark.parametrize("planner", [plan.plan_up, plan.plan_down, plan.plan_fake])
-def test_an_unknown_target_is_named_with_its_neighbour(planner):
+def test_an_unknown_target_gets_a_suggestion(planner):
     scripts = [Script("add_users", Path(), "x")]
     with pytest.raises(UnknownMigration, match="'add_user'; did you mean 'add_users'"):
         planner(scripts, {}, "add_user")

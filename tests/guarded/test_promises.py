@@ -103,7 +103,7 @@ ADD = "migrator.migrate(migrator.add_column('parent', 'age', IntegerField(null=T
         ),
     ],
 )
-def test_what_no_step_names_is_rolled_back(database, make_runner, body, says):
+def test_an_unannounced_change_is_rolled_back(database, make_runner, body, says):
     rows, schema = row_counts(database), schema_of(database)
     with pytest.raises(BrokenPromise, match=f"rolled back: .*{says}"):
         make_runner({"a": migration(ADD + body)}).up()
@@ -131,11 +131,11 @@ def test_what_no_step_names_is_rolled_back(database, make_runner, body, says):
         pytest.param("with db.atomic():\n    db.execute_sql('SELECT 1')", id="a savepoint"),
     ],
 )
-def test_what_is_said_may_be_done(database, make_runner, body):
+def test_an_announced_change_is_kept(database, make_runner, body):
     assert len(make_runner({"a": migration(body)}).up().outcomes) == 1
 
 
-def test_keys_that_dangled_before_are_no_reason(database, make_runner):
+def test_keys_that_dangled_before_do_not_stop_a_run(database, make_runner):
     database.execute("PRAGMA foreign_keys = OFF")
     database.execute("INSERT INTO child VALUES (8, 99)")
     body = "db.execute_sql('UPDATE child SET parent_id = 1 WHERE id = 2')"
@@ -145,7 +145,7 @@ def test_keys_that_dangled_before_are_no_reason(database, make_runner):
         make_runner({"a": migration(body.replace("98", "1")), "b": migration(body)}).up()
 
 
-def test_rebuilding_a_table_whose_keys_dangle_is_no_reason(database, apply):
+def test_a_table_with_dangling_keys_can_be_rebuilt(database, apply):
     database.execute("PRAGMA foreign_keys = OFF")
     database.execute("INSERT INTO child VALUES (8, 99)")
     apply("migrator.migrate(migrator.add_column_default('child', 'parent_id', 1))")

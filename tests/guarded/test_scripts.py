@@ -35,7 +35,7 @@ def test_a_file_that_can_not_run_is_named_with_the_reason(tmp_path, text, says):
         scripts(tmp_path, ["a"])[0].function(Direction.UP)
 
 
-def test_strays_are_python_files_that_nobody_speaks_of(tmp_path):
+def test_strays_are_python_files_neither_listed_nor_excluded(tmp_path):
     for name in ("a.py", "b.py", "c.py", "migrate.py", "__init__.py", "notes.txt", "d.py.old"):
         (tmp_path / name).touch()
     (tmp_path / "__pycache__").mkdir()

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import closing
 from pathlib import Path
 
-from tests.real import operations, outside
+from tests.real import operations
 from tests.real.trial import Subject, Trial, Verdict
 
 SUFFIXES = (".sqlite", ".sqlite3", ".db")

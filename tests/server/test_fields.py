@@ -52,7 +52,7 @@ def test_a_stored_date_is_read_in_every_spelling(database, stored, read):
     assert Meeting.get().start_time == read
 
 
-def test_saving_a_row_keeps_what_is_no_date(database):
+def test_saving_a_row_keeps_a_text_that_is_no_date(database):
     store(database, "CURRENT_TIMESTAMP")
     meeting = Meeting.get()
     meeting.title = "new"
@@ -111,7 +111,7 @@ def test_a_json_column_writes_a_list(database):
 
 
 @pytest.mark.parametrize("name", [name for name in LEGACY if name.startswith("after4")])
-def test_a_listing_of_old_rows_never_breaks(name, path, connect):
+def test_old_rows_can_always_be_listed(name, path, connect):
     copy_legacy(name, path)
     database = SqliteDatabase(str(path))
     columns = {row[1] for row in connect().execute("PRAGMA table_info(meetings)")}

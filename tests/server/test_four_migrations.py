@@ -235,7 +235,7 @@ def test_other_peoples_triggers_views_and_indexes_still_work(name, path, runner,
     assert "ix_meetings_open" in plan[0][3]
 
 
-def test_an_audit_trigger_on_every_update_hears_nothing_of_the_move(path, runner, connect):
+def test_the_move_of_invitees_fires_no_trigger(path, runner, connect):
     copy_legacy("extra_tables", path)
     connect().execute(
         "CREATE TRIGGER audit_all AFTER UPDATE ON meetings "
@@ -383,7 +383,7 @@ def test_a_migration_in_the_middle_of_which_something_fails_changes_nothing(
     assert schema_of(connect()) == before
 
 
-def test_a_view_on_what_goes_is_named_and_nothing_changes(path, runner, connect):
+def test_a_view_on_a_dropped_column_is_named_and_nothing_changes(path, runner, connect):
     copy_legacy("after3", path)
     connect().execute("CREATE VIEW busy AS SELECT title FROM meetings WHERE status = 'ended'")
     before = schema_of(connect())

@@ -1,7 +1,7 @@
-"""Copies of an SQLite database that are whole, checked and durable, and the way back.
+"""Complete, checked and durable copies of an SQLite database.
 
-A copy is made by SQLite's backup interface (https://www.sqlite.org/backup.html), which takes along
-what is only in the write-ahead log; copying the file would not.  It gets its name only when it is
+SQLite's backup interface (https://www.sqlite.org/backup.html) makes the copy, with what is only in
+the write-ahead log; copying the file would miss that.  A copy gets its name only when it is
 complete, so that a file with the name of a backup is one.
 """
 
@@ -34,7 +34,7 @@ def folder_of(path: Path) -> Path:
 
 
 def backups_of(path: Path) -> list[Path]:
-    """The backups of this database, the oldest first."""
+    """Return the backups of this database, the oldest first."""
     name = re.compile(rf"{re.escape(path.name)}\.{STAMP}")
     return sorted(file for file in _files(folder_of(path)) if name.fullmatch(file.name))
 
@@ -137,7 +137,7 @@ def copy(
 
 
 def check_openable(path: Path) -> str | None:
-    """Why SQLite can't open the file and read its schema; None when it can."""
+    """Return why SQLite can't open the file and read its schema; None if it can."""
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -171,7 +171,7 @@ def megabytes(size: int) -> str:
 
 
 def _own(path: Path, like: Path, mode: int) -> None:
-    """Give the file the mode, and, where this process may, the owner of the other one."""
+    """Give the file the mode and, if this process may, the owner of ``like``."""
     path.chmod(mode)
     status = like.stat()
     if hasattr(os, "chown") and os.geteuid() == 0:

@@ -93,12 +93,14 @@ class SqliteDdl:
         return inspect.Inspector(self.read).table(name)
 
     def children(self, table: str) -> Sequence[tuple[str, ForeignKey]]:
-        return [
-            (child, key)
-            for child in inspect.children(self.read, table)
-            for key in inspect.foreign_keys(self.read, child)
-            if fold(key.parent) == fold(table)
-        ]
+        stored = [c for c in inspect.children(self.read, table) if fold(c) not in self._waiting]
+        found = [(child, key) for child in stored for key in inspect.foreign_keys(self.read, child)]
+        for waiting in self._waiting.values():
+            name = waiting.stored.name
+            described = self.table(name)
+            if described is not None and fold(name) != fold(table):
+                found += [(name, key) for key in described.foreign_keys]
+        return [(child, key) for child, key in found if fold(key.parent) == fold(table)]
 
     def index(self, table: str, sql: str) -> Index | None:
         stored = self._stored(table)

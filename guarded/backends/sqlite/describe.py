@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import lru_cache
 from typing import Any
@@ -25,7 +25,7 @@ from guarded.backends.sqlite.text import (
     spelling,
     tokens,
 )
-from guarded.schema import Check, Column, Index, Schema, Table
+from guarded.schema import Check, Column, ForeignKey, Index, Schema, Table
 
 
 def schema(execute: Execute) -> Schema:
@@ -65,8 +65,8 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
     has_own_key = any(index.origin == "pk" for index in own_indexes)
     return found._replace(
         indexes=own_indexes,
-        foreign_keys=inspect.foreign_keys(execute, stored.name),
-        is_numbered=len(found.key) == 1 and not has_own_key,
+        foreign_keys=_foreign_keys(execute, stored.name, text),
+        is_numbered=sum(bool(c.primary_key) for c in plain) == 1 and not has_own_key,
     )
 
 
@@ -132,7 +132,16 @@ def _complete(text: CreateTable, column: Column, definition: ColumnDefinition | 
     return column._replace(
         collation=fold(collate.tokens[-1].name or "") if collate else "binary",
         expression=spelling(inside(generated.tokens), text.names) if generated else "",
+        constraints=tuple(_clauses(text, definition)),
     )
+
+
+def _clauses(text: CreateTable, column: ColumnDefinition) -> Iterator[str]:
+    for constraint in column.constraints:
+        if constraint.kind in ("CHECK", "UNIQUE", "GENERATED"):
+            yield text.text(constraint)
+        elif any(token.keyword == "AUTOINCREMENT" for token in constraint.tokens):
+            yield "AUTOINCREMENT"
 
 
 @lru_cache(maxsize=1024)
@@ -164,9 +173,30 @@ def meaning(default: str | None, storage: str = "BLOB") -> str | None:
 
 def _check(text: CreateTable, constraint: Constraint) -> Check:
     parts = inside(constraint.tokens)
-    return Check(
-        text.sql[parts[0].start : parts[-1].end], constraint.name, spelling(parts, text.names)
+    written = text.sql[parts[0].start : parts[-1].end]
+    columns = frozenset(fold(column.name) for column in text.columns) & constraint.names
+    return Check(written, constraint.name, spelling(parts, text.names), columns)
+
+
+def _foreign_keys(execute: Execute, table: str, text: CreateTable) -> tuple[ForeignKey, ...]:
+    """In the order of declaration, with what only the text tells."""
+    keys = inspect.foreign_keys(execute, table)
+    written = sorted(
+        (c for c in text.all_constraints if c.kind in ("FOREIGN", "REFERENCES")),
+        key=lambda constraint: constraint.start,
     )
+    if len(written) != len(keys):
+        return keys
+    return tuple(key._replace(deferrable=_deferrable(c)) for key, c in zip(keys, written))
+
+
+def _deferrable(constraint: Constraint) -> str:
+    """Every other spelling means that the key is checked at once, which is the default, too,
+    https://www.sqlite.org/foreignkeys.html section 4.2."""
+    words = [token.keyword for token in constraint.tokens]
+    deferred = ["DEFERRABLE", "INITIALLY", "DEFERRED"]
+    place = next((i for i in range(len(words)) if words[i : i + 3] == deferred), 0)
+    return " ".join(deferred) if place and words[place - 1] != "NOT" else ""
 
 
 def _index_text(sql: str, columns: frozenset[str]) -> tuple[list[str], str]:

@@ -1,4 +1,4 @@
-"""What doctor asks of an SQLite database, from the outside in.
+"""Examine an SQLite database from the outside in, for doctor.
 
 Reads only, and looks at the files before SQLite opens them.
 """
@@ -119,7 +119,7 @@ def _foreign_keys(inspector: inspect.Inspector, project: Project) -> Iterator[Fi
                 Severity.WARNING,
                 "foreign keys",
                 f"{count} rows of '{child}' refer to no row of '{parent}'",
-                f"PRAGMA foreign_key_check('{child}') lists them: mend or delete them",
+                f"PRAGMA foreign_key_check('{child}') lists them: correct or delete them",
             )
 
 

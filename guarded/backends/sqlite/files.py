@@ -1,4 +1,4 @@
-"""The files beside a database, their owners, and the disk that they are on."""
+"""Examine the files beside a database, their owners, and their disk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ IN_CONTAINER = "docker compose exec server python migrations/migrate.py"
 
 
 def look_around(path: Path) -> Iterator[Finding]:
-    """Everything that can be seen without opening the database, which may change its files."""
+    """Yield what can be seen without opening the database: opening may change its files."""
     yield from _files(path)
     yield from _journal(path)
     yield from _mount(path)
@@ -54,8 +54,8 @@ def _files(path: Path) -> Iterator[Finding]:
             Severity.WARNING,
             "folder",
             f"the folder belongs to another user than the file ({_ownership(folder)})",
-            f"chown {status.st_uid}:{status.st_gid} '{folder}', or who owns the file may not be "
-            "able to open it",
+            f"chown {status.st_uid}:{status.st_gid} '{folder}', or the owner of the file may be "
+            "unable to open it",
         )
     for companion in companions(path):
         if companion.exists() and companion.stat().st_uid != status.st_uid:
@@ -104,7 +104,7 @@ def _mount(path: Path) -> Iterator[Finding]:
 
 
 def _mount_of(path: Path) -> tuple[str | None, list[str]]:
-    """Type and options of the mount that the path is on, where the system tells."""
+    """Return type and options of the path's mount, if the system tells."""
     try:
         lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a run does to the database, told by SQLite itself before it is done.
+"""Record what each statement of a run does, as SQLite tells before it runs.
 
 SQLite calls an authorizer for everything that a statement touches while it compiles it
 (https://www.sqlite.org/c3ref/set_authorizer.html), triggers included.  Counting waits for the first
@@ -58,7 +58,7 @@ Key = tuple[Kind, str]  # of an object, by its folded name
 
 
 class Write(NamedTuple):
-    """A table that a statement writes; ``column`` for an update, ``trigger`` when one does it."""
+    """A table that a statement writes; with the column of an update, and the trigger if any."""
 
     table: str
     kind: str
@@ -193,7 +193,7 @@ class SqliteLedger:
             self._triggers.setdefault(key, write.trigger)
 
     def _owner(self, table: str) -> str:
-        """The virtual table that this is a part of, or the table itself."""
+        """Return the virtual table that this is a part of, or the table itself."""
         return self._shadows.get(fold(table), table)
 
     def suspect(self, change: Change) -> None:
@@ -336,8 +336,8 @@ PRAGMAS = {
 class _Authorizer:
     """The authorizer of one connection; looks on only inside of ``watching()``.
 
-    Denied to a migration there is to end the run's transaction, to attach another file, to reach a
-    table that lives in memory only, and to write the history.
+    A migration may not end the run's transaction, attach another file, reach a table that lives in
+    memory only, or write the history.
     """
 
     def __init__(self, connection: sqlite3.Connection, in_memory: Mapping[str, str]) -> None:
@@ -354,7 +354,7 @@ class _Authorizer:
 
     @contextmanager
     def watching(self, migration: str) -> Iterator[None]:
-        """Raises what was denied, in place of SQLite's "not authorized" and of what came of it."""
+        """Raise the refusal in place of SQLite's "not authorized" and of later errors."""
         self._migration, self._refusal, self.armed = migration, None, True
         try:
             yield
@@ -376,9 +376,9 @@ class _Authorizer:
             self.armed = armed
 
     def compile(self, sql: str, params: Sequence[Any]) -> Touched:
-        """Compile the statement and say what it would do; nothing for one that does not compile.
+        """Compile the statement and return what it would do; nothing if it does not compile.
 
-        Raises what is denied.
+        Raises the refusal for what is denied.
         """
         self.seen()
         try:
@@ -390,7 +390,7 @@ class _Authorizer:
         return self.seen()
 
     def seen(self) -> Touched:
-        """All that was compiled since the last call."""
+        """Return the effects of all that was compiled since the last call."""
         touched = Touched(
             frozenset(self._writes),
             frozenset(self._creates),
@@ -458,7 +458,7 @@ class _Authorizer:
 
 
 def dangling(execute: Execute, table: str) -> set[tuple[Any, ...]]:
-    """Rows of the table whose foreign key points nowhere: table, rowid, parent, number of the key.
+    """Return rows with a dangling foreign key: table, rowid, parent, number of the key.
 
     A key that SQLite can't check, because the parent's columns are not unique, is one such row.
     """
@@ -483,12 +483,12 @@ def _table(name: str) -> Target:
 
 
 def _key(target: Target) -> Key:
-    """Indexes, triggers, tables and views share one name space each, whatever their table is."""
+    """Return kind and folded name: names of a kind are unique, whatever the table."""
     return target.kind, fold(target.name if target.name is not None else target.table)
 
 
 def _shadows(execute: Execute) -> dict[str, str]:
-    """The parts of virtual tables, folded, with the virtual table of each."""
+    """Map each part of a virtual table, folded, to that table."""
     kinds = inspect.kinds_of_tables(execute)
     virtual = sorted((n for n, kind in kinds.items() if kind == "virtual"), key=len)
     return {

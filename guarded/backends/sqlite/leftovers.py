@@ -1,7 +1,7 @@
-"""Copies that an interrupted table rebuild of another tool left behind.
+"""Find copies that an interrupted table rebuild of another tool left behind.
 
-Such a rebuild copies a table, drops it and makes it anew, each by itself; a crash in between leaves
-the rows in a table of another name, and the next run of that tool drops it.
+Such a rebuild copies a table, drops it and creates it again, in separate transactions.  A crash in
+between leaves the rows in a table of another name, and the next run of that tool drops it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Leftover(NamedTuple):
 
 
 def leftovers(execute: Execute, tables: Iterable[str]) -> list[Leftover]:
-    """Copies of these tables.  Counts rows, so its cost grows with the copies."""
+    """Return copies of these tables.  Counts rows, so the cost grows with the copies."""
     found = []
     for table in tables:
         for pattern, tool in NAMES.items():
@@ -59,7 +59,7 @@ def leftovers(execute: Execute, tables: Iterable[str]) -> list[Leftover]:
 
 
 def findings(execute: Execute, tables: Iterable[str]) -> Iterator[Finding]:
-    """A PROBLEM for the only copy of a table's rows, a WARNING for any other."""
+    """Yield a PROBLEM for the only copy of a table's rows, a WARNING for any other copy."""
     for leftover in leftovers(execute, tables):
         severity = Severity.PROBLEM if leftover.only_copy else Severity.WARNING
         target = Target(Kind.TABLE, leftover.name)

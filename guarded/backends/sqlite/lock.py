@@ -1,4 +1,4 @@
-"""One transaction with SQLite's write lock as its lock: nothing else to take or to clean up.
+"""A transaction that uses SQLite's write lock as its lock: there is no other to clean up.
 
 Waiting polls instead of sleeping in SQLite's busy handler, so that a signal ends it at once.
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 POLL = 0.05  # seconds
 PROGRESS_STEPS = 10_000
-SILENCE = 1.0  # seconds of waiting before it is worth a word
+SILENCE = 1.0  # seconds of waiting before a message
 LOCKED = re.compile(r"database (table |schema )?is locked")
 Result = TypeVar("Result")
 
@@ -54,7 +54,7 @@ def when_free(work: Callable[[], Result], path: Path, patience: Patience) -> Res
 
 
 def is_locked(exc: Exception) -> bool:
-    """Whether SQLite says that another connection is in the way."""
+    """Return True if SQLite says that another connection has the lock."""
     return LOCKED.match(str(exc)) is not None
 
 
@@ -83,8 +83,8 @@ def transaction(
         database.connect()
         connection = database.connection()
         try:
-            # Python handles a signal between two bytecodes: this gives it some inside of a long
-            # statement.  SQLite calls it every so many steps of its virtual machine.
+            # Lets Ctrl-C interrupt a long statement: Python handles a signal between two
+            # bytecodes, and SQLite calls this every so many steps of its virtual machine.
             connection.set_progress_handler(lambda: 0, PROGRESS_STEPS)
             if connection.execute("PRAGMA foreign_keys").fetchone()[0]:
                 raise Refused("foreign keys are on, and SQLite did not let them be turned off")
@@ -127,7 +127,7 @@ def _rolled_back_on_error(
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """A signal in here is ignored: the run is as good as done, and must not say otherwise."""
+    """Ignore signals in the block: the run is about to be committed, and must not say otherwise."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

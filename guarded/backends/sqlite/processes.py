@@ -1,7 +1,7 @@
-"""Which other processes have the database open or locked, where the system tells (Linux).
+"""Find other processes that have the database open or locked (on Linux).
 
-Empty answers mean that nobody is known, not that there is nobody: a process of another user or of
-another container can't be seen.
+An empty answer does not mean that there is none: processes of another user or container can't be
+seen.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def openers(paths: Iterable[Path]) -> list[str]:
-    """Processes with any of these files open, as ``process 42 (python …)``."""
+    """Return the processes with any of these files open, as ``process 42 (python …)``."""
     wanted = _inodes(paths)
     found = set()
     for folder in Path("/proc").glob("[0-9]*/fd"):
@@ -28,7 +28,7 @@ def openers(paths: Iterable[Path]) -> list[str]:
 
 
 def holders(path: Path) -> list[str]:
-    """Processes with a write lock on the database or its -shm file."""
+    """Return the processes with a write lock on the database or its -shm file."""
     wanted = _inodes([path, Path(f"{path}-shm")])
     try:
         lines = Path("/proc/locks").read_text().splitlines()

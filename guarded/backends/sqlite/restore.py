@@ -1,10 +1,10 @@
-"""A backup in the place of the database.
+"""Replace the database by a backup.
 
-The backup is copied and checked before anything is replaced.  Where the database is one that SQLite
-can open, its content is replaced in place, in one transaction and with exclusive access, so that a
-process that has the file open can't go on writing into a file without a name; a copy of what was
-there is kept.  A damaged file is moved aside with its log and journal: those of the old file would
-corrupt the new one.
+The backup is copied and checked before anything is replaced.  If SQLite can open the database, its
+content is replaced in place, in one transaction with exclusive access, so that a process that has
+the file open can't go on writing into a deleted file.  A copy of the old content is kept.
+
+A damaged file is moved aside with its log and journal, which would corrupt the new one.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def restore(
     patience: Patience,
     on_progress: OnProgress,
 ) -> Path | None:
-    """Put the content of ``file`` in the place of the database; gives the copy of what was there.
+    """Replace the database by the content of ``file``; return the copy of the old content.
 
-    Refuses what is damaged, of something else, or of a newer version of this code.  Raises
+    Refuses a file that is damaged, of something else, or of a newer version of this code.  Raises
     RestoreRefused and DatabaseLocked, and then nothing was touched.
     """
     path = database.path
@@ -81,7 +81,7 @@ def _check_content(project: Project, file: Path, inspector: inspect.Inspector) -
 
 
 def _has_key(execute: Execute, model: Any) -> bool:
-    """Whether there is the model's table, and not only one of its name."""
+    """Return True if there is the model's table, with its key, and not only the name."""
     columns = [field.column_name for field in model._meta.get_primary_keys()]
     table = model._meta.table_name
     return inspect.has_table(execute, table) and all(
@@ -91,7 +91,7 @@ def _has_key(execute: Execute, model: Any) -> bool:
 
 @contextmanager
 def _staged(file: Path, path: Path, on_progress: OnProgress) -> Iterator[Path]:
-    """A checked copy beside the database, with what was only in the log of ``file``."""
+    """Make a checked copy beside the database, with what was only in the log of ``file``."""
     staging = path.with_name(f"{path.name}.restoring")
     for left in (staging, Path(f"{staging}.partial")):  # by a restore that was killed
         left.unlink(missing_ok=True)
@@ -135,7 +135,7 @@ def _replace_content(
 
 
 def _replace_file(staging: Path, path: Path, aside: Path) -> Path | None:
-    """For a database that is missing, or damaged."""
+    """Replace a database that is missing or damaged."""
     files = [found for found in (path, *companions(path)) if found.exists()]
     if users := processes.openers(files):
         raise DatabaseLocked(str(path), 0, users)

@@ -19,6 +19,7 @@ from peewee import (
     ForeignKeyField,
     IntegerField,
     Model,
+    SqliteDatabase,
     TextField,
     fn,
 )
@@ -130,8 +131,10 @@ def connection(connect):
 def written(scratch, models, ask=lambda question: None):
     """What is written when the listed migrations make what ``scratch`` is."""
     file = SqliteFile(Path())
-    made = Session(None, Inspector(scratch.execute))
-    return from_models.write("change_it", file, made, models, ask)
+    database = SqliteDatabase(":memory:")
+    with database.connection_context():
+        made = Session(database, Inspector(scratch.execute))
+        return from_models.write("change_it", file, made, models, ask)
 
 
 @pytest.fixture
@@ -281,7 +284,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("models", "says", "undecided"), CASES)
-def test_what_is_written_makes_the_difference_go_away_and_back(
+def test_a_written_migration_removes_the_difference_and_its_down_brings_it_back(
     connection, write, make_project, file, models, says, undecided
 ):
     text = write(models)
@@ -305,10 +308,10 @@ def test_what_is_written_makes_the_difference_go_away_and_back(
     assert [d.sentence for d in left if d.kind != "nullability" or not undecided] == []
 
 
-def test_a_key_that_must_have_a_value_is_for_a_person_to_decide(write):
+def test_a_required_foreign_key_becomes_an_open_question(write):
     text = write([Owner, pet(keeper=ForeignKeyField(Owner))])
     assert "ForeignKeyField(Owner, field=Owner.id, index=False, null=True)" in text
-    assert "# DECIDE: which keeper_id shall the rows get that are there already?" in text
+    assert "# DECIDE: which keeper_id should existing rows get?" in text
     assert ruff(text, "check") == ruff(text, "format", "--check") == ""
 
 
@@ -335,7 +338,7 @@ def test_no_difference_writes_nothing(write):
     assert write([Owner, pet()]) is None
 
 
-def test_a_rename_that_is_confirmed_or_denied(write):
+def test_a_likely_rename_is_asked_about(write):
     models = [Owner, pet(nick=None, alias=TextField(null=True))]
     asked = []
     text = write(models, lambda question: not asked.append(question))
@@ -348,7 +351,7 @@ def test_a_rename_that_is_confirmed_or_denied(write):
     assert 'add_column("pets", "alias", TextField(null=True))' in text
 
 
-def test_a_table_that_was_renamed(write):
+def test_a_renamed_table_is_recognized(write):
     models = [
         type(
             "Person",
@@ -371,7 +374,7 @@ def test_a_table_that_was_renamed(write):
         "CREATE TABLE owners (id INTEGER NOT NULL PRIMARY KEY, name VARCHAR(255) NOT NULL) WITHOUT ROWID",
     ],
 )
-def test_what_no_verb_can_do_stands_there_to_be_decided(connect, sql):
+def test_a_change_without_a_verb_becomes_an_open_question(connect, sql):
     scratch = connect(":memory:")
     scratch.execute(sql)
     text = written(scratch, [Owner])

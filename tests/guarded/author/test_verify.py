@@ -28,7 +28,7 @@ def test_our_four_migrations_hold():
     assert findings(PROJECT) == {name: [] for name in MIGRATIONS}
 
 
-def test_what_holds_holds(make_project):
+def test_a_good_migration_has_no_finding(make_project):
     assert findings(make_project({"create": CREATE, "add": ADD})) == {"create": [], "add": []}
 
 
@@ -59,7 +59,7 @@ def test_what_holds_holds(make_project):
         ),
     ],
 )
-def test_a_down_may_change_what_it_says(make_project, up, down):
+def test_a_down_may_lose_rows_that_it_announces(make_project, up, down):
     create = migration(
         "migrator.migrate(migrator.sql('CREATE TABLE IF NOT EXISTS tags (id INTEGER PRIMARY KEY,"
         " size INTEGER, label TEXT NOT NULL, rank INTEGER)'))",
@@ -195,7 +195,7 @@ def test_a_comment_in_another_encoding_hides_nothing(make_project):
     assert any(f"imports {__name__}" in sentence for sentence in findings(project)["trial"])
 
 
-def test_models_that_are_not_met_are_named(make_project):
+def test_a_difference_from_the_models_is_a_broken_promise(make_project):
     class Tag(Model):
         name = CharField()
         size = CharField(null=True)
@@ -228,7 +228,7 @@ def up(migrator, db):
 """
 
 
-def test_the_source_is_read_too(make_project):
+def test_verify_checks_the_source_too(make_project):
     project = make_project({"linted": textwrap.dedent(LINTED)}, in_memory=(Guest,))
     (verdict,) = verify(project, SqliteFile(Path()))
     sentences = [f.sentence for f in verdict.findings]

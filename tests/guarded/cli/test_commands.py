@@ -88,7 +88,7 @@ def test_down_says_what_goes_and_wants_a_yes(call, connect, path):
     assert (status, out) == (2, "")
     assert err == (
         "lost for good: column tags.color: 1 rows\nlost for good: table tags: 1 rows\n"
-        "error: pass --yes to lose that (see --help)\n"
+        "error: pass --yes to drop these rows (see --help)\n"
     )
     status, out, err = call("down", "create", "--yes")
     (backup,) = backups_of(path)
@@ -162,7 +162,7 @@ def told(call, project, line):
     return err
 
 
-def test_an_edited_file_is_told(call, project):
+def test_an_edited_file_is_reported(call, project):
     call()
     file = project.directory / "create.py"
     file.write_text(file.read_text() + "\n# edited\n")
@@ -171,7 +171,7 @@ def test_an_edited_file_is_told(call, project):
     assert f"restore the file '{file}'" in err
 
 
-def test_a_missing_file_is_told(call, project):
+def test_a_missing_file_is_reported(call, project):
     call()
     file = project.directory / "create.py"
     file.unlink()
@@ -180,20 +180,20 @@ def test_a_missing_file_is_told(call, project):
     assert f"its file '{file}' is missing" in err
 
 
-def test_a_database_ahead_of_the_code_is_told(call, project):
+def test_a_database_ahead_of_the_code_is_reported(call, project):
     call()
     (project.directory / "add.py").unlink()
     err = told(call, project._replace(listed=["create"]), "unlisted  add")
     assert "the database is ahead of this code: 'add' (applied on 20" in err
 
 
-def test_another_order_is_told(call, project):
+def test_another_order_is_reported(call, project):
     call()
     err = told(call, project._replace(listed=["add", "create"]), "applied   add")
     assert "'add' is listed before 'create', but was applied after it, on 20" in err
 
 
-def test_a_name_listed_twice_or_excluded_is_told(call, project):
+def test_a_name_listed_twice_or_excluded_is_refused(call, project):
     for changed, why in (
         ({"listed": ["add", "add"]}, "it is listed twice"),
         ({"excluded": {"add": "too old"}}, "it is excluded: too old"),
@@ -252,7 +252,7 @@ def test_wrong_usage_is_a_document_too(call, arguments):
     assert json.loads(out)["error"]["type"]
 
 
-def test_output_that_goes_nowhere_changes_no_deed(path):
+def test_a_run_is_committed_when_its_output_can_not_be_printed(path):
     copy_legacy("after1", path)
     command = f"{sys.executable} {MIGRATE} --database {path}"
     full = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True)
@@ -297,7 +297,7 @@ def test_a_file_that_is_no_database_is_left_alone(cli, path, prepare, says):
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
-def test_doctor_looks_whether_a_database_can_be_there(cli, path):
+def test_doctor_fails_where_there_can_be_no_database(cli, path):
     assert cli("doctor").returncode == 0
     path.parent.rmdir()
     one_line_error(cli("doctor"), "does not exist; create the folder")
@@ -312,13 +312,13 @@ def test_a_read_only_file_with_nothing_pending_is_fine(cli, path):
     assert done.stdout.startswith("nothing to do")
 
 
-def test_a_read_only_file_with_work_pending_is_told(cli, path):
+def test_a_read_only_file_with_work_pending_is_reported(cli, path):
     copy_legacy("after3", path)
     path.chmod(0o444)
     one_line_error(cli(**as_unprivileged()), "attempt to write a readonly database")
 
 
-def test_a_folder_that_may_not_be_written_is_told(cli, path):
+def test_a_folder_that_may_not_be_written_is_reported(cli, path):
     copy_legacy("after3", path)
     path.parent.chmod(0o555)
     before = path.read_bytes()
@@ -409,7 +409,7 @@ def test_the_default_is_the_data_folder_of_the_checkout(tmp_path):
     assert (tmp_path / "data" / "meetings.sqlite").exists()
 
 
-def test_output_may_be_cut_off(path):
+def test_output_can_be_piped_into_head(path):
     done = subprocess.run(
         f"{sys.executable} {MIGRATE} --database {path} plan | head -1",
         shell=True,

@@ -93,7 +93,7 @@ def test_from_an_edited_model_to_a_migrated_database(copy, tmp_path):
 
     done = copy("new", "add_rooms", "--from-models")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "decide   1 of its lines, which begin with # DECIDE: \n" in done.stdout
+    assert "decide   1 open question, on lines that begin with # DECIDE: \n" in done.stdout
     file = copy.folder / "server" / "migrations" / "add_rooms.py"
     assert '    "add_rooms",\n]' in (copy.folder / "server/migrations/migrate.py").read_text()
     if shutil.which("ruff", path=Path(sys.executable).parent):
@@ -130,8 +130,19 @@ def test_new_writes_a_file_that_runs(copy):
     done = copy("new", "add_nothing_yet", "--json")
     made = Path(json.loads(done.stdout)["path"])
     assert made.read_text().startswith('"""Add nothing yet."""\n')
-    assert copy("verify").returncode == 0
+    done = copy("verify")
+    assert done.returncode == 0
+    assert "empty    add_nothing_yet" in done.stdout
+    assert "warning line 4: up is empty" in done.stdout
     assert "applied  add_nothing_yet" in copy().stdout
+
+
+def test_new_keeps_the_byte_order_mark_of_the_list(copy):
+    file = copy.folder / "server/migrations/migrate.py"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert copy("new", "add_nothing_yet").returncode == 0
+    assert file.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert b'    "add_nothing_yet",\n]' in file.read_bytes()
 
 
 def test_new_without_a_difference_writes_nothing(copy):
@@ -139,7 +150,7 @@ def test_new_without_a_difference_writes_nothing(copy):
     done = copy("new", "add_rooms", "--from-models")
     assert (done.returncode, done.stdout) == (
         0,
-        "nothing to write: the migrations make what the models declare\n",
+        "nothing to write: the migrations create what the models declare\n",
     )
     assert sorted(copy.folder.rglob("*.py")) == before
 
@@ -179,7 +190,7 @@ def test_check_tells_of_files_and_of_what_is_pending(copy):
     assert done.returncode == 1
 
 
-def test_a_table_that_both_databases_claim_breaks(copy):
+def test_check_finds_a_table_of_both_databases(copy):
     copy()
     file = copy.folder / "server/db/model.py"
     file.write_text(
@@ -187,8 +198,7 @@ def test_a_table_that_both_databases_claim_breaks(copy):
     )
     done = copy("check")
     assert (
-        "table 'ExternalSessions' is claimed by the database and by the one in memory"
-        in done.stdout
+        "table 'ExternalSessions' belongs to a persistent model and to one in memory" in done.stdout
     )
     assert done.returncode == 1
 

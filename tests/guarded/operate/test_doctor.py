@@ -49,12 +49,12 @@ def test_an_examination_changes_nothing(runner, path):
     assert (path.read_bytes(), sorted(path.parent.rglob("*"))) == before
 
 
-def test_no_database_yet(path):
+def test_a_missing_database_is_a_note(path):
     findings = examine(Runner(PROJECT, SqliteFile(path)))
     assert [(f.severity, f.subject) for f in findings] == [(FINE, "versions"), (NOTE, "file")]
 
 
-def test_what_is_pending_is_a_note(path):
+def test_pending_migrations_are_a_note(path):
     copy_legacy("after3", path)
     findings = found(Runner(PROJECT, SqliteFile(path)), "migrations")
     assert findings[0] == (NOTE, "'add_hmac_auth' is pending")

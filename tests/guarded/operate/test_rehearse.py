@@ -39,7 +39,7 @@ def test_a_rehearsal_needs_no_write_lock(path):
     writer.close()
 
 
-def test_what_does_not_look_before_it_acts_is_repeated(make_runner, connect):
+def test_a_rehearsal_names_steps_that_were_not_skipped_the_second_time(make_runner, connect):
     connect().execute("CREATE TABLE t (a)")
     runner = make_runner({"a": migration("db.execute_sql('ALTER TABLE t RENAME TO u')")})
     with pytest.raises(Exception, match=r"changed|dropped"):
@@ -57,7 +57,7 @@ def test_a_rehearsal_fails_as_the_run_would(make_runner, connect, path):
     assert sorted(p.name for p in path.parent.iterdir()) == [path.name, "migrations"]
 
 
-def test_nothing_to_rehearse(make_runner):
+def test_nothing_pending_is_nothing_to_rehearse(make_runner):
     runner = make_runner({"create": CREATE})
     assert rehearse(runner, None, quiet) is None
     runner.up()

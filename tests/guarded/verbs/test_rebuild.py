@@ -172,7 +172,7 @@ def test_a_leftover_of_the_name_is_not_touched(zoo, apply):
     assert zoo.execute("SELECT count(*) FROM loose").fetchone() == (2,)
 
 
-def test_rows_that_a_new_constraint_would_swallow_are_a_reason_to_refuse(zoo, apply):
+def test_a_rebuild_that_would_lose_rows_is_refused(zoo, apply):
     zoo.execute("UPDATE loose SET target = 'same'")
     schema = schema_of(zoo)
     with pytest.raises(Refused, match="'loose' would keep 1 of its 2 rows"):
@@ -195,7 +195,7 @@ def test_a_virtual_table_can_not_be_altered(zoo, apply):
         apply("migrator.migrate(migrator.add_not_null('words', 'a'))")
 
 
-def test_foreign_keys_that_are_on_are_a_reason_to_refuse(zoo):
+def test_a_rebuild_with_foreign_keys_on_is_refused(zoo):
     with pytest.raises(Refused, match="can't be rebuilt while foreign keys are on"):
         definition = CreateTable("CREATE TABLE loose (a)")
         rebuild(zoo.execute, zoo.execute, lambda run: run(), "loose", definition, {})
@@ -280,7 +280,7 @@ def came_through(connection, question):
 
 
 @pytest.mark.parametrize(("sql", "verb", "question"), LOSSES)
-def test_what_playhouse_loses_stays(connect, path, apply, sql, verb, question):
+def test_objects_that_playhouse_loses_stay(connect, path, apply, sql, verb, question):
     plain = connect(":memory:")
     plain.executescript(sql)
     database = SqliteDatabase(path.with_name("plain.sqlite"))
@@ -360,7 +360,7 @@ def test_no_verb_loses_a_row_of_a_family(connect, apply, body):
         assert connect().execute("SELECT count(*) FROM child").fetchone() == (0,)
 
 
-def test_names_that_contain_each_other(connect, apply):
+def test_a_rebuild_tells_names_apart_that_contain_each_other(connect, apply):
     connect().executescript(
         'CREATE TABLE a (a TEXT, aa TEXT NOT NULL, a_a TEXT, "a a" TEXT, CHECK (aa <> a_a));'
         "CREATE TABLE aa (a TEXT); CREATE INDEX a_a ON a (a_a); CREATE INDEX ai ON aa (a);"

@@ -61,7 +61,9 @@ def test_every_run_that_changes_something_takes_a_backup_first(runner, path, con
     assert len(backup.backups_of(path)) == 1
 
 
-def test_no_backup_of_nothing_and_none_when_told(path, make_project, make_runner):
+def test_an_empty_database_gets_no_backup_and_neither_does_a_run_without(
+    path, make_project, make_runner
+):
     runner = make_runner({"create": CREATE})
     assert runner.up().backup is None
     runner = Runner(make_project({"create": CREATE, "add": ADD}), SqliteFile(path), backup=False)
@@ -129,7 +131,7 @@ def test_a_backup_has_what_is_only_in_the_log(runner, path, connect):
     assert found.fetchone() == (1,)
 
 
-def test_what_a_killed_backup_left_is_removed(path):
+def test_a_killed_backup_leaves_files_that_the_next_one_removes(path):
     copy_legacy("after1", path)
     folder = backup.folder_of(path)
     folder.mkdir()
@@ -143,7 +145,7 @@ def test_what_a_killed_backup_left_is_removed(path):
     assert set(folder.iterdir()) == {taken, going_on}
 
 
-def test_too_little_space_is_told_before_anything_is_written(path, monkeypatch, runner):
+def test_too_little_space_is_reported_before_anything_is_written(path, monkeypatch, runner):
     copy_legacy("after3", path)
     before = path.read_bytes()
     usage = shutil.disk_usage(path.parent)._replace(free=100_000)
@@ -235,7 +237,7 @@ def test_a_server_that_has_the_file_open_sees_what_was_restored(runner, path, se
     assert found.fetchone() == (1,)
 
 
-def test_a_server_in_the_middle_of_something_is_named(runner, path, server):
+def test_restore_names_a_server_that_has_a_transaction_open(runner, path, server):
     copy_legacy("after3", path)
     taken = runner.up().backup
     before = path.read_bytes()
@@ -247,7 +249,7 @@ def test_a_server_in_the_middle_of_something_is_named(runner, path, server):
     assert path.read_bytes() == before
 
 
-def test_a_log_of_before_does_not_spoil_what_is_restored(runner, path, server, connect):
+def test_an_old_log_does_not_spoil_the_restored_database(runner, path, server, connect):
     """A server with a write-ahead log was killed and left it; the database is restored."""
     copy_legacy("after3", path)
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -264,7 +266,7 @@ def test_a_log_of_before_does_not_spoil_what_is_restored(runner, path, server, c
     assert connect().execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
-def test_a_server_with_a_log_open_is_a_reason_to_refuse(runner, path, server):
+def test_restore_is_refused_while_a_server_has_the_log_open(runner, path, server):
     copy_legacy("after3", path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -352,7 +354,7 @@ def spoil(file: Path, kind: str) -> Path:
         pytest.param("copied in a write", "in the middle of a write", id="with a journal"),
     ],
 )
-def test_what_is_no_good_backup_is_refused_and_nothing_is_touched(runner, path, kind, says):
+def test_a_bad_backup_is_refused_and_nothing_is_touched(runner, path, kind, says):
     copy_legacy("after3", path)
     taken = spoil(runner.up().backup, kind)
     before = path.read_bytes(), sorted(path.parent.rglob("*"))

@@ -23,7 +23,7 @@ from tests.conftest import ROOT, as_unprivileged
         pytest.param("C:\\d\\a.sqlite", "C:\\d\\a.sqlite", id="a drive is no scheme"),
     ],
 )
-def test_locate(location, path):
+def test_a_location_names_a_file(location, path):
     assert locate(location).path == Path(path)
 
 
@@ -37,7 +37,7 @@ def test_locate(location, path):
         pytest.param("sqlite:///:memory:", "names no file", id="memory URL"),
     ],
 )
-def test_locate_refuses_what_is_no_file(location, says):
+def test_a_location_that_names_no_file_is_refused(location, says):
     with pytest.raises(UnusableDatabase, match=says) as caught:
         locate(location)
     assert "secret" not in str(caught.value)

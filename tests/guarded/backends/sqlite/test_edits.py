@@ -21,7 +21,7 @@ ODD = """CREATE TABLE [odd, (table)] (
 )"""
 
 
-def test_parts():
+def test_a_create_table_is_split_into_its_parts():
     table = CreateTable(ODD)
     assert [c.name for c in table.columns] == ["id", "a", 'b "c', "d", "ab", "g", "h", "w"]
     assert [c.type for c in table.columns] == [
@@ -132,7 +132,7 @@ def test_an_edit_changes_only_its_span(connect, edit, before, after):
     connect(":memory:").execute(edited)
 
 
-def test_dropping_a_column_takes_what_is_about_it_alone(connect):
+def test_dropping_a_column_drops_constraints_on_it_alone(connect):
     edited = edits.without_column(CreateTable(ODD), "d").sql
     connect(":memory:").execute(edited)
     assert "FOREIGN KEY" not in edited
@@ -176,7 +176,7 @@ def test_dropping_any_column_leaves_the_others(connect, column):
         pytest.param("w", [], id="its own constraints"),
     ],
 )
-def test_what_needs_a_column(column, obstacles):
+def test_everything_that_uses_a_column_is_an_obstacle(column, obstacles):
     assert CreateTable(ODD).obstacles(column) == obstacles
 
 
@@ -197,11 +197,11 @@ def test_a_key_of_the_table_is_an_obstacle():
         "CREATE TABLE",
     ],
 )
-def test_what_is_no_column_list_is_unreadable(sql):
+def test_a_statement_without_a_column_list_is_refused(sql):
     with pytest.raises(UnreadableTable):
         CreateTable(sql)
 
 
-def test_no_such_column():
+def test_an_unknown_column_is_a_key_error():
     with pytest.raises(KeyError):
         edits.with_not_null(CreateTable(ODD), "nope")

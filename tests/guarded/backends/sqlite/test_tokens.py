@@ -46,7 +46,7 @@ from guarded.backends.sqlite.text import fold, literal, mentions, quote, tokens,
         pytest.param("größe", ["größe"], id="beyond ASCII"),
     ],
 )
-def test_tokens(sql, texts):
+def test_a_statement_is_split_into_tokens(sql, texts):
     assert [token.text for token in tokens(sql)] == texts
 
 
@@ -56,7 +56,7 @@ def test_every_token_stands_where_it_says(sql):
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="\0", exclude_categories=("Cs",))))
-def test_quoting_is_undone(name):
+def test_unquote_undoes_quote(name):
     assert unquote(quote(name)) == name
     assert [token.name for token in tokens(quote(name))] == [name]
 
@@ -76,7 +76,7 @@ def test_a_literal_is_the_value(connect, value):
         pytest.param(None, "a", False, id="no text"),
     ],
 )
-def test_mentions(sql, name, found):
+def test_a_name_is_found_in_any_quoting_and_case(sql, name, found):
     assert mentions(sql, name) is found
 
 

@@ -1,0 +1,135 @@
+"""docs/json.md tells the keys of every document that ``--json`` prints."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from guarded.cli.commands import cli as command_line
+from tests.conftest import ROOT, copy_legacy, migration
+
+PAGE = (ROOT / "docs" / "json.md").read_text()
+# A section begins with the names of its commands.
+SECTIONS = {
+    heading: re.search(r"```json\n(.*?)```", text, re.DOTALL)[1]
+    for heading, text in re.findall(
+        r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL
+    )
+}
+NAMED = {"excluded", "rows"}  # objects whose keys are names of files or tables
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
+
+def keys(value: Any, path: str = "") -> set[str]:
+    """Every key as a path; the items of a list share theirs."""
+    if isinstance(value, list):
+        return {key for item in value for key in keys(item, path)}
+    if not isinstance(value, dict) or path.rpartition(".")[2] in NAMED:
+        return set()
+    return {f"{path}.{key}" for key in value}.union(
+        *(keys(item, f"{path}.{key}") for key, item in value.items())
+    )
+
+
+def documented(command: str) -> dict[str, Any]:
+    (text,) = [text for heading, text in SECTIONS.items() if f"`{command}`" in heading]
+    return json.loads(text)
+
+
+@pytest.fixture
+def run(cli, path):
+    """A command of the real command line on a database that has three of four migrations."""
+    copy_legacy("after3", path)
+    assert cli("up", "add_server_settings").returncode == 0
+
+    def call(*arguments: str) -> dict[str, Any]:
+        return json.loads(cli(*arguments, "--json").stdout)
+
+    return call
+
+
+COMMANDS = [
+    *("up", "plan", "rehearse", "status", "history", "schema", "doctor", "check", "backup"),
+    "verify",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_document_has_the_keys_that_the_page_tells(run, command):
+    assert keys(run(command)) == keys(documented(command))
+
+
+def test_the_document_of_fake_has_no_steps(run):
+    done = run("fake")
+    assert keys(done) == {key for key in keys(documented("fake")) if ".steps." not in key}
+    assert [item for item in done["done"] if item["steps"]] == []
+
+
+def test_a_dry_run_prints_the_document_of_plan(run):
+    assert keys(run("up", "--dry-run")) == keys(documented("plan"))
+
+
+def test_the_document_of_down_is_that_of_up(run):
+    run("up")
+    assert keys(run("down", "--yes")) == keys(documented("down"))
+
+
+def test_the_document_of_restore_is_on_the_page(run):
+    taken = run("backup")["backup"]
+    assert keys(run("restore", taken)) == keys(documented("restore"))
+
+
+def test_the_document_of_an_error_is_on_the_page(run):
+    assert keys(run("up", "nope")) == keys(json.loads(SECTIONS["An error"]))
+    assert keys(run("fly")) == keys(json.loads(SECTIONS["An error"]))
+
+
+def test_the_document_of_rename_is_on_the_page(make_project, path, capsys):
+    from guarded.cli.commands import run as run_commands
+
+    text = migration("pass", "pass")
+    for name, arguments in (("old", ["up"]), ("new", ["rename", "old", "new"])):
+        project = make_project({name: text})
+        with pytest.raises(SystemExit):
+            run_commands(project, ["--database", str(path), "--json", *arguments])
+        (project.directory / f"{name}.py").unlink()
+        printed = json.loads(capsys.readouterr().out)
+    assert keys(printed) == keys(documented("rename"))
+
+
+@pytest.mark.parametrize("flags", [[], ["--from-models"]])
+def test_the_document_of_new_is_on_the_page(make_project, path, capsys, flags):
+    from guarded.cli.commands import run as run_commands
+
+    project = make_project({"empty": migration("pass", "pass")})
+    listing = project.directory / "migrate.py"
+    listing.write_text('MIGRATIONS = ["empty"]\n')
+    arguments = ["--database", str(path), "--json", "new", "add_color", *flags]
+    with pytest.raises(SystemExit):
+        run_commands(project._replace(listing=listing), arguments)
+    assert keys(json.loads(capsys.readouterr().out)) == keys(documented("new"))
+
+
+def test_every_command_and_every_key_is_on_the_page():
+    for name in command_line.list_commands(None):
+        assert documented(name)["version"] == 1
+    for heading, text in SECTIONS.items():
+        section = PAGE[PAGE.index(f"## {heading}\n") :].partition("\n## ")[0]
+        table = section + PAGE.partition("\n## ")[0]
+        for key in keys(json.loads(text)):
+            name = key.rpartition(".")[2]
+            is_above = key.startswith((".plan.", ".rehearsal.done."))  # as told for `up`
+            assert f"`{name}`" in table or is_above, f"{heading}: {name} is not explained"
+
+
+def test_times_are_in_utc_and_say_so(run):
+    (at, *_) = [row["at"] for row in run("history")["history"]]
+    assert TIME.fullmatch(at)
+    standings = run("status")["migrations"]
+    applied = [s for s in standings if s["state"] == "applied"]
+    assert len(applied) == 3
+    assert all(TIME.fullmatch(s["at"]) for s in applied)
+    assert {s["at"] for s in standings if s["state"] == "pending"} == {None}
