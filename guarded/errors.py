@@ -205,8 +205,13 @@ class OnlyCopy(Refused):
 
 
 class MigrationFailed(MigrationError):
-    def __init__(self, name: str, direction: str, cause: str, where: str) -> None:
+    """``is_sure``: it would fail in the same way whatever the rows are."""
+
+    def __init__(
+        self, name: str, direction: str, cause: str, where: str, *, is_sure: bool = False
+    ) -> None:
         self.name, self.direction, self.cause, self.where = name, direction, cause, where
+        self.is_sure = is_sure
         super().__init__(f"{direction} of '{name}' failed: {cause}{where}")
 
 

@@ -53,6 +53,8 @@ def forecast(
                     project, backend, session, script, direction, ledger, made(script), rows
                 )
             except MigrationFailed as exc:
+                if exc.is_sure and asks_rows:
+                    raise
                 return Forecast(tuple(outcomes), unforeseen=str(exc))
             outcomes.append(outcome)
         return Forecast(tuple(outcomes), tuple(promises.about_the_whole(ledger.left())))

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from guarded.backends.interface import Inspector, Names
-from guarded.errors import KeptFailed
+from guarded.errors import KeptFailed, Refused
 from guarded.schema import Table
 from guarded.steps import Kept, Kind, Target
 
@@ -72,7 +72,11 @@ class Keeper:
                 condition += f" AND {quoted} <> {column.meaning}"
             if column.generated:
                 return 0
-        rows = inspector.count(table.name, condition)
+        try:
+            rows = inspector.count(table.name, condition)
+        except Refused as exc:
+            self.unkept.append(str(exc))
+            return 0
         if rows and target.kind is Kind.COLUMN and not key:
             self.unkept.append(f"table '{table.name}' has no primary key")
             return 0

@@ -121,6 +121,8 @@ class Rows:
             return 0
         try:
             return self.inspector.count(table, condition)
+        except Refused:
+            raise
         except Exception:  # a column that only the clone has: no row has a value in it yet
             return 0
 
@@ -416,7 +418,8 @@ def _failed(
     cause = str(exc) if isinstance(exc, OperationalError) else f"{type(exc).__name__}: {exc}"
     if isinstance(exc, IntegrityError):
         cause = f"{exc}: there are rows that don't fit; change those first"
-    return MigrationFailed(script.name, direction.value, cause, where)
+    is_sure = isinstance(exc, OperationalError) and not performer.has_read
+    return MigrationFailed(script.name, direction.value, cause, where, is_sure=is_sure)
 
 
 class Look:

@@ -39,7 +39,8 @@ def create_table(look: Look, model: Any) -> Deeds:
     else:
         yield Deed(Action.CREATE, target, CreateTable(model, name), makes=True)
     for index in _indexes(model):
-        yield from _create_index(look, name, index._name, _sql(look, model, index), _of(index))
+        sql, doubles = _sql(look, model, index), _doubles(look, index)
+        yield from _create_index(look, name, index._name, sql, _of(index), doubles)
 
 
 def complete_table(look: Look, model: Any) -> Deeds:
@@ -62,7 +63,8 @@ def complete_table(look: Look, model: Any) -> Deeds:
             yield So("add_column_default", column_of(name, column.name))
     for index in _indexes(model):
         sql = _sql(look, model, index)
-        for item in _create_index(look, name, index._name, sql, _of(index)):
+        doubles = _doubles(look, index)
+        for item in _create_index(look, name, index._name, sql, _of(index), doubles):
             if isinstance(item, Deed):
                 is_complete = False
                 yield item
@@ -135,10 +137,10 @@ def add_index(
         )
         context = described.fn(look.playhouse, *described.args, **described.kwargs)
         sql = look.sql_of(context)
+    doubles = None
     if unique:
-        condition = look.sql_of(ValueLiterals(where)) if where is not None else ""
-        look.refuse_doubles(found, names, condition)
-    yield from _create_index(look, found.name, index_name, sql, columns, refuses=True)
+        doubles = look.sql_of(ValueLiterals(where)) if where is not None else ""
+    yield from _create_index(look, found.name, index_name, sql, names, doubles, refuses=True)
 
 
 def drop_index(look: Look, table: str, index_name: str) -> Deeds:
@@ -172,15 +174,19 @@ def _create_index(
     table: str,
     name: str,
     sql: str,
-    columns: Iterable[str | None],
+    columns: Sequence[str | None],
+    doubles: str | None,
     *,
     refuses: bool = False,
 ) -> Deeds:
-    """``refuses``: another index of that name is an error, and not only noted."""
+    """``doubles`` is which rows have to differ, None of an index that is not unique; ``refuses``:
+    another index of that name is an error, and not only noted."""
     target = index_of(table, name)
     skip = None
     if (found := look.table(table)) is not None:
-        skip = _skip(look, look.readable(found), target, sql, list(columns), refuses)
+        skip = _skip(look, look.readable(found), target, sql, columns, refuses)
+    if skip is None and found is not None and doubles is not None and None not in columns:
+        look.refuse_doubles(found, [str(column) for column in columns], doubles)
     yield skip or Deed(Action.CREATE, target, CreateIndex(table, name, sql), makes=True)
 
 
@@ -257,6 +263,13 @@ def _shape(index: Index) -> tuple[object, ...]:
 
 def _indexes(model: Any) -> Iterable[Any]:
     return [index for index in model._meta.fields_to_index() if isinstance(index, PeeweeIndex)]
+
+
+def _doubles(look: Look, index: Any) -> str | None:
+    """A condition for the rows that have to differ, empty for all; None where none has to."""
+    if not index._unique:
+        return None
+    return look.sql_of(ValueLiterals(index._where)) if index._where is not None else ""
 
 
 def _of(index: Any) -> list[str | None]:

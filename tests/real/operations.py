@@ -301,7 +301,9 @@ def _properties(source: Source, column: Column, of: Of, old: str) -> Iterator[Op
             f"alter_column_type {type_}", _call("alter_column_type", t, c, raw=field),
             _call("alter_column_type", t, c, raw=f"{old})") if column.type else "pass",
             _has_column(t, c, f"type = {_text(type_)}"),
-            _retype(c, type_), returns=bool(column.type),
+            # SQLite's way would end the numbering of rows.
+            None if column.key and column.type.upper() == "INTEGER" else _retype(c, type_),
+            returns=bool(column.type),
             meant=Meant(tables={t}, values={(t, c)}),
         )  # fmt: skip
 
@@ -440,15 +442,5 @@ def _of_virtual(source: Source) -> Iterator[Operation]:
     )  # fmt: skip
     first = source.columns[0].name
     yield Operation(
-        "fill virtual", t, _call("fill", t, first, quote(first)), "pass", Meant(values=_all(source)),
-        "SELECT 1", None,
+        "fill virtual", t, _call("fill", t, first, quote(first)), "pass", Meant(), "SELECT 1", None,
     )  # fmt: skip
-
-
-def _all(source: Source) -> set[tuple[str, str]]:
-    return {
-        (name, c)
-        for name in kinds_of_tables(source.connection)
-        for c in ("block", "data", "sz", "id", "segid", "term", "pgno", " rowid", "k", "v")
-        if name.startswith(f"{source.table}_")
-    }

@@ -75,9 +75,9 @@ class Subject:
         copy = self.folder / "copy.sqlite"
         shutil.copyfile(self.original, copy)
         runner = self._runner(copy, operation, knows)
-        started = time.perf_counter()
+        started = time.process_time()
         foreseen = _failure(lambda: runner.forecast())
-        plan_ms = round((time.perf_counter() - started) * 1000)
+        plan_ms = round((time.process_time() - started) * 1000)
         verdict, words = self._judge(operation, runner, copy, foreseen)
         return Trial(self.original.stem, operation.name, operation.up, verdict, words, plan_ms)
 
@@ -113,7 +113,8 @@ class Subject:
         if failed is not None:
             if _is_crash(failed):
                 return Verdict.WRONG, f"down: {type(failed).__name__}: {failed}"
-            kind = Verdict.NEEDLESS if operation.returns else Verdict.REFUSED
+            is_needless = operation.returns and "does not know" not in str(failed)
+            kind = Verdict.NEEDLESS if is_needless else Verdict.REFUSED
             return kind, f"down: {failed}"
         if losing is not None:
             return Verdict.WRONG, f"losses: {losing}"

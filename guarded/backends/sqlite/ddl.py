@@ -189,7 +189,7 @@ class SqliteDdl:
         if table is not None:
             self._refuse_hidden(table)
         what = _what(change)
-        with self._refusing_unknown(what):
+        with self._refusing_errors(what, change):
             if isinstance(change, HARMLESS):
                 self._APPLY[type(change)](self, change)
             else:
@@ -206,7 +206,7 @@ class SqliteDdl:
     def settle(self, table: str) -> None:
         waiting = self._waiting.pop(fold(table))
         what = f"table '{table}' can't be rebuilt"
-        guards = self._refusing_broken(what, table), self._refusing_unknown(what)
+        guards = self._refusing_broken(what, table), self._refusing_errors(what)
         with guards[0], guards[1], self.ledger.trusting():
             if not self._edit(waiting):
                 rebuild(
@@ -337,6 +337,8 @@ class SqliteDdl:
         self._run_natively(lambda: self._execute(sql))
 
     def _drop_column(self, change: DropColumn) -> None:
+        # It writes every row anew, by the key; a stand-in must not compare keys.
+        list(self.read(f"SELECT 1 FROM {inspect.unindexed(self.read, change.table)} LIMIT 0"))
         sql = f"ALTER TABLE {quote(change.table)} DROP COLUMN {quote(change.column)}"
         self._native(change.table, "drop_column", sql, change.column)
 
@@ -472,13 +474,17 @@ class SqliteDdl:
             for index in self._indexes_of(change)
             if self._others_in(index, change)
         ]
-        found += self._definition(self._stored(change.table)).obstacles(change.column)
+        definition = self._definition(self._stored(change.table))
+        found += definition.obstacles(change.column)
+        others = [c for c in definition.columns if fold(c.name) != fold(change.column)]
+        if all(c.constraint("GENERATED") for c in others):
+            found.append(f"table '{change.table}', which has no other column,")
         for child, key in self.children(change.table):
             if fold(change.column) in map(fold, key.parent_columns):
                 found.append(f"the foreign key of table '{child}'")
         for trigger in inspect.dependents(self.read, change.table):
             if trigger.kind == "trigger" and fold(change.column) in map(
-                fold, trigger_event(trigger)[1]
+                fold, trigger_event(trigger.sql or "")[1]
             ):
                 found.append(str(trigger))
         return found
@@ -496,16 +502,21 @@ class SqliteDdl:
             )
 
     @contextmanager
-    def _refusing_unknown(self, what: str) -> Iterator[None]:
-        """Raise Refused where the block needs what only the application registers."""
+    def _refusing_errors(self, what: str, change: Change | None = None) -> Iterator[None]:
+        """Raise Refused for what SQLite can't do, and where this process does not know what only
+        the application registers; the words of a statement's own error stay as they are."""
         try:
             yield
         except (OperationalError, sqlite3.OperationalError) as exc:
-            if found := unknown.named_in(str(exc)):
+            words, is_own = str(exc), not isinstance(change, Statement)
+            found = unknown.named_in(words)
+            if found and (is_own or unknown.NO_WAY_IN not in words):
                 raise Refused(
                     f"{what} here: this process does not know {found}; register it in the project "
                     "(Project.register)"
                 ) from exc
+            if is_own and words not in NOT_OF_THE_CHANGE:
+                raise Refused(f"{what}: {words}") from exc
             raise
 
     @contextmanager
@@ -546,6 +557,9 @@ WAITING = (
     DropForeignKey,
 )
 
+# Errors of SQLite's that say nothing about the change.
+NOT_OF_THE_CHANGE = ("interrupted", "database or disk is full", "disk I/O error")
+
 # Changes that leave every view, trigger and key as it is.
 HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Refill, Statement)
 
@@ -570,7 +584,7 @@ _EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
 
 
 def _fires_on(trigger: SchemaObject, column: str) -> bool:
-    event, names = trigger_event(trigger)
+    event, names = trigger_event(trigger.sql or "")
     return event == "UPDATE" and (not names or fold(column) in map(fold, names))
 
 

@@ -7,14 +7,15 @@ application registers: so a fault that was there before hides none that comes.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import lru_cache
+from typing import NamedTuple
 
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect, unknown
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.text import Token, fold, quote, tokens, unquote
+from guarded.backends.sqlite.text import Token, fold, names_in, quote, tokens, unquote
 from guarded.steps import Kind, Target
 
 Ailments = dict[Target, str]
@@ -23,59 +24,131 @@ Ailments = dict[Target, str]
 def ailments(read: Execute, tables: Iterable[str] | None = None) -> Ailments:
     """Of all that speaks of these tables, directly or through a view; None: of everything.
 
-    Compiles on a clone, runs nothing.
+    Compiles on a clone, runs nothing.  The same text among the same texts is tried once.
     """
-    objects = inspect.objects(read)
-    about = None if tables is None else _closure(objects, {fold(name) for name in tables})
-    views = [o for o in objects if o.kind == "view" and _is_about(o, about)]
-    triggers = [o for o in objects if o.kind == "trigger" and _is_about(o, about)]
-    searches = [
-        (o, content)
-        for o in objects
-        if (content := external_content(o)) is not None
-        and (about is None or fold(content[0]) in about)
-    ]
-    children = [
-        o.name
-        for o in objects
-        if o.kind == "table" and (about is None or _refers(read, o.name, about))
-    ]
-    if not (views or triggers or searches or children):
-        return {}
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as clone:
-        stand_ins = clone_schema(read, clone, triggers=False)
-        found: Ailments = {}
-        for view in views:
-            _try(stand_ins, view.target, f"SELECT * FROM {quote(view.name)}", found)
-        for trigger in triggers:
-            _try_trigger(clone, stand_ins, trigger, found)
-        for search, (table, names) in searches:
-            # With the table's name before it, a name that is gone is no string to SQLite.
-            columns = ", ".join(f"t.{quote(name)}" for name in names)
-            _try(stand_ins, search.target, f"SELECT {columns} FROM {quote(table)} AS t", found)
-        for child in children:
-            check = f"PRAGMA foreign_key_check({quote(child)})"
-            try:
-                clone.execute(check).fetchall()
-            except sqlite3.OperationalError as exc:
-                found[Target(Kind.FOREIGN_KEY, child, "*")] = str(exc)
-        return found
+    schema = _Schema(read)
+    about = None if tables is None else schema.speaking_of({fold(name) for name in tables})
+    subjects = [s for s in schema.subjects() if about is None or s.names & about]
+    keys = {subject: (subject.kind, schema.texts(subject)) for subject in subjects}
+    if new := [subject for subject in subjects if keys[subject] not in _TRIED]:
+        if len(_TRIED) > KEPT:
+            _TRIED.clear()
+        needed = {fold(o.name) for subject in new for o in schema.needed(subject)}
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as clone:
+            stand_ins = clone_schema(read, clone, only=needed)
+            for subject in new:
+                _TRIED[keys[subject]] = _reason(clone, stand_ins, subject)
+    found = ((subject.target, _TRIED[keys[subject]]) for subject in subjects)
+    return {target: why for target, why in found if why is not None}
+
+
+class _Subject(NamedTuple):
+    """What SQLite might not be able to use; ``names``: of what it needs, folded."""
+
+    kind: Kind
+    target: Target
+    item: SchemaObject
+    names: frozenset[str]
+
+
+KEPT = 10_000
+_TRIED: dict[tuple[Kind, tuple[str, ...]], str | None] = {}
+
+
+class _Schema:
+    """Who speaks of whom."""
+
+    def __init__(self, read: Execute) -> None:
+        self.objects = [o for o in inspect.objects(read) if o.sql is not None]
+        self._tables = {fold(o.name): o for o in self.objects if o.kind in ("table", "view")}
+        self._indexes: dict[str, list[SchemaObject]] = {}
+        for item in self.objects:
+            if item.kind == "index":
+                self._indexes.setdefault(fold(item.table), []).append(item)
+
+    def subjects(self) -> Iterator[_Subject]:
+        for item in self.objects:
+            names = names_in(item.sql or "")
+            if item.kind == "view":
+                yield _Subject(Kind.VIEW, item.target, item, names)
+            elif item.kind == "trigger":
+                yield _Subject(Kind.TRIGGER, item.target, item, names)
+            elif item.kind == "table" and external_content(item) is not None:
+                yield _Subject(Kind.TABLE, item.target, item, names)
+            elif item.kind == "table" and "references" in names:
+                target = Target(Kind.FOREIGN_KEY, item.name, "*")
+                yield _Subject(Kind.FOREIGN_KEY, target, item, names)
+
+    def speaking_of(self, names: set[str]) -> set[str]:
+        """These tables, and the views that speak of them or of such a view."""
+        views = [o for o in self.objects if o.kind == "view"]
+        size = -1
+        while size != len(names):
+            size = len(names)
+            names |= {fold(v.name) for v in views if not names.isdisjoint(names_in(v.sql or ""))}
+        return names
+
+    def needed(self, subject: _Subject) -> list[SchemaObject]:
+        """The tables and views that it speaks of, those that these views do, and the indexes."""
+        found: dict[str, SchemaObject] = {}
+        open_names = set(subject.names)
+        while open_names:
+            name = open_names.pop()
+            if name in self._tables and name not in found:
+                item = found[name] = self._tables[name]
+                if item.kind == "view":
+                    open_names |= names_in(item.sql or "")
+        indexes = [index for name in found for index in self._indexes.get(name, ())]
+        return [*found.values(), *indexes]
+
+    def texts(self, subject: _Subject) -> tuple[str, ...]:
+        """All that decides whether SQLite can use it."""
+        needed = sorted(item.sql or "" for item in self.needed(subject))
+        return (subject.item.name, subject.item.sql or "", *needed)
+
+
+def _reason(
+    clone: sqlite3.Connection, stand_ins: unknown.StandIns, subject: _Subject
+) -> str | None:
+    item = subject.item
+    if subject.kind is Kind.VIEW:
+        return _try(stand_ins, f"SELECT * FROM {quote(item.name)}")
+    if subject.kind is Kind.TRIGGER:
+        return _try_trigger(clone, stand_ins, item)
+    if subject.kind is Kind.TABLE:
+        table, names = external_content(item) or ("", [])
+        there = {fold(c.name) for c in inspect.columns(clone.execute, table)}
+        if inspect.find(clone.execute, table, "table") is not None:
+            there.add("rowid")  # of a view, SQLite takes that for NULL
+        if gone := [name for name in names if fold(name) not in there]:
+            return f"no such column: {gone[0]}"
+        # With the table's name before it, a name that is gone is no string to SQLite.
+        columns = ", ".join(f"t.{quote(name)}" for name in names)
+        return _try(stand_ins, f"SELECT {columns} FROM {quote(table)} AS t")
+    try:
+        clone.execute(f"PRAGMA foreign_key_check({quote(item.name)})").fetchall()
+    except sqlite3.OperationalError as exc:
+        return str(exc)
+    return None
 
 
 def clone_schema(
-    read: Execute, clone: sqlite3.Connection, *, triggers: bool = True
+    read: Execute, clone: sqlite3.Connection, *, only: Collection[str] | None = None
 ) -> unknown.StandIns:
-    """Make every table, index and view anew in the clone, empty, and the triggers if wanted.
+    """Make every object anew in the clone, empty; or these tables, views and indexes alone.
 
     A table whose module this process does not know is there by name, with nothing in it.  Gives
     the stand-ins that the clone needs.
     """
     stand_ins = unknown.StandIns(clone)
     kinds = inspect.kinds_of_tables(read)
-    ranks = {"table": 0, "view": 1, "index": 2} | ({"trigger": 3} if triggers else {})
-    for item in sorted(
-        (o for o in inspect.objects(read) if o.kind in ranks), key=lambda o: ranks[o.kind]
-    ):
+    ranks = {"table": 0, "view": 1, "index": 2, "trigger": 3}
+    wanted = [
+        o
+        for o in inspect.objects(read)
+        if only is None or (fold(o.name) in only and o.kind != "trigger")
+    ]
+    for item in sorted(wanted, key=lambda o: ranks[o.kind]):
         if item.sql is None or "shadow" in (kinds.get(item.name), kinds.get(item.table)):
             continue
         sql = item.sql.encode(errors="replace").decode()
@@ -87,9 +160,10 @@ def clone_schema(
     return stand_ins
 
 
-def trigger_event(trigger: SchemaObject) -> tuple[str, list[str]]:
+@lru_cache(maxsize=1024)
+def trigger_event(sql: str) -> tuple[str, Sequence[str]]:
     """DELETE, INSERT or UPDATE, and the columns after UPDATE OF."""
-    words = tokens(trigger.sql or "")
+    words = tokens(sql)
     at = next(
         i
         for i, word in enumerate(words)
@@ -103,7 +177,7 @@ def trigger_event(trigger: SchemaObject) -> tuple[str, list[str]]:
                 break
             if token.name is not None:
                 names.append(token.name)
-    return words[at].keyword, names
+    return words[at].keyword, tuple(names)
 
 
 def external_content(search: SchemaObject) -> tuple[str, list[str]] | None:
@@ -138,25 +212,6 @@ def _mentioned(sql: str) -> frozenset[str]:
     return frozenset(fold(unquote(token.text)) for token in words)
 
 
-def _closure(objects: list[SchemaObject], names: set[str]) -> set[str]:
-    """The tables, and the views that speak of them or of such a view."""
-    views = [o for o in objects if o.kind == "view"]
-    size = -1
-    while size != len(names):
-        size = len(names)
-        names |= {fold(view.name) for view in views if mentioned(view.sql) & names}
-    return names
-
-
-def _is_about(item: SchemaObject, about: set[str] | None) -> bool:
-    return about is None or bool(mentioned(item.sql) & about)
-
-
-def _refers(read: Execute, table: str, about: set[str]) -> bool:
-    keys = inspect.foreign_keys(read, table)
-    return bool(keys) and (fold(table) in about or any(fold(k.parent) in about for k in keys))
-
-
 def _arguments(words: list[Token]) -> list[list[Token]]:
     found: list[list[Token]] = [[]]
     depth = 0
@@ -169,36 +224,42 @@ def _arguments(words: list[Token]) -> list[list[Token]]:
     return found
 
 
-def _try(stand_ins: unknown.StandIns, target: Target, sql: str, found: Ailments) -> None:
+def _try(stand_ins: unknown.StandIns, sql: str) -> str | None:
+    """Why it can't be compiled, or None."""
     try:
         stand_ins.execute(f"EXPLAIN {sql}")
     except sqlite3.OperationalError as exc:
-        found[target] = str(exc)
+        return str(exc)
+    return None
 
 
 def _try_trigger(
-    clone: sqlite3.Connection,
-    stand_ins: unknown.StandIns,
-    trigger: SchemaObject,
-    found: Ailments,
-) -> None:
+    clone: sqlite3.Connection, stand_ins: unknown.StandIns, trigger: SchemaObject
+) -> str | None:
+    """On its own, for a fault of one would hide those of the others."""
     try:
         stand_ins.execute((trigger.sql or "").encode(errors="replace").decode())
     except sqlite3.OperationalError as exc:
-        found[trigger.target] = str(exc)
-        return
-    event, update_of = trigger_event(trigger)
+        return str(exc)
+    try:
+        return _try_firing(clone, stand_ins, trigger)
+    finally:
+        with suppress(sqlite3.OperationalError):
+            clone.execute(f"DROP TRIGGER {quote(trigger.name)}")
+
+
+def _try_firing(
+    clone: sqlite3.Connection, stand_ins: unknown.StandIns, trigger: SchemaObject
+) -> str | None:
+    table = quote(trigger.table)
+    event, update_of = trigger_event(trigger.sql or "")
+    if event == "DELETE":
+        return _try(stand_ins, f"DELETE FROM {table} WHERE 1")
+    if event == "INSERT":
+        return _try(stand_ins, f"INSERT INTO {table} DEFAULT VALUES")
     columns = inspect.columns(clone.execute, trigger.table)
     names = {fold(c.name): c.name for c in columns}
     if gone := [name for name in update_of if fold(name) not in names]:
-        found[trigger.target] = f"no such column: {gone[0]}"
-    elif event == "DELETE":
-        _try(stand_ins, trigger.target, f"DELETE FROM {quote(trigger.table)} WHERE 1", found)
-    elif event == "INSERT":
-        _try(stand_ins, trigger.target, f"INSERT INTO {quote(trigger.table)} DEFAULT VALUES", found)
-    else:
-        plain = update_of or [c.name for c in columns if not c.generated]
-        sql = f"UPDATE {quote(trigger.table)} SET {quote(plain[0])} = NULL"
-        _try(stand_ins, trigger.target, sql, found)
-    with suppress(sqlite3.OperationalError):
-        clone.execute(f"DROP TRIGGER {quote(trigger.name)}")
+        return f"no such column: {gone[0]}"
+    plain = update_of or [c.name for c in columns if not c.generated]
+    return _try(stand_ins, f"UPDATE {table} SET {quote(plain[0])} = NULL")

@@ -97,18 +97,17 @@ def tokens(sql: str) -> list[Token]:
 
 def mentions(sql: str | None, name: str) -> bool:
     """Return True if the text names this identifier anywhere, in any quoting and case."""
-    wanted = fold(name)
-    return any(_spells(token, wanted) for token in tokens(sql or ""))
+    return fold(name) in names_in(sql or "")
 
 
 def mentions_any(sql: str | None, names: Iterable[str]) -> bool:
-    text = sql or ""
-    return any(mentions(text, name) for name in names)
+    return not names_in(sql or "").isdisjoint(map(fold, names))
 
 
-def _spells(token: Token, wanted: str) -> bool:
-    name = token.name
-    return name is not None and fold(name) == wanted
+@lru_cache(maxsize=4096)
+def names_in(sql: str) -> frozenset[str]:
+    """All that could be an identifier there, folded; SQLite takes ``'a'`` for one too."""
+    return frozenset(fold(token.name) for token in tokens(sql) if token.name is not None)
 
 
 def inside(parts: Sequence[Token]) -> list[Token]:

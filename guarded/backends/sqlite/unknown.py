@@ -7,6 +7,7 @@ Stand-ins let it compile what names them; they give no value.
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +18,17 @@ PATTERNS = {
 }
 
 
+# SQLite's words where the key of a table WITHOUT ROWID has a collation that is not known.
+NO_WAY_IN = "no query solution"
+
+
 def named_in(message: str) -> str | None:
-    """The unknown thing that an error of SQLite names, as ``collation LOCALIZED``, or None."""
+    """The unknown thing that an error of SQLite names, as ``collation LOCALIZED``, or None.
+
+    Of the engine's own statements, which never say INDEXED BY another index than the key.
+    """
+    if NO_WAY_IN in message:
+        return "the collation of its key"
     for kind, pattern in PATTERNS.items():
         if found := pattern.search(message):
             return f"{kind} {found[1]}"
@@ -32,23 +42,29 @@ class StandIns:
         self._connection = connection
         self._asked: set[str] = set()
         self._removed: set[str] = set()
+        self._compared: set[str] = set()  # a collation can't raise an error by itself
 
     def run(self, statement: Callable[[], Any]) -> None:
         """Run it, again with a stand-in for each function and collation that turns out unknown.
 
         Those that were removed come back at once: of a function that was there before, SQLite says
-        in an index that it is not deterministic, and does not name it.
+        in an index that it is not deterministic, and does not name it.  Raises sqlite3.OperationalError where
+        it compared values by a stand-in.
         """
+        self._compared.clear()
         for thing in self._removed:
             self._add(thing)
         self._removed.clear()
         while True:
             try:
                 statement()
-                return
             except Exception as exc:  # the driver's errors, or Peewee's
                 if not self._add(named_in(str(exc)) or ""):
                     raise
+            else:
+                break
+        for name in self._compared:
+            raise sqlite3.OperationalError(f"no such collation sequence: {name}")
 
     def execute(self, sql: str) -> None:
         self.run(lambda: self._connection.execute(sql))
@@ -73,6 +89,7 @@ class StandIns:
         def stand_in(*values: Any) -> int:
             if kind == "function":
                 raise RuntimeError(f"a stand-in for {thing} was asked for a value")
+            self._compared.add(name)
             return 0
 
         if kind == "function":
