@@ -18,6 +18,8 @@ PATTERNS = {
 }
 
 
+# SQLite's words for a function in an index that was there and was removed: it does not name it.
+REMOVED = "non-deterministic functions prohibited in index expressions"
 # SQLite's words where the key of a table WITHOUT ROWID has a collation that is not known.
 NO_WAY_IN = "no query solution"
 
@@ -47,19 +49,15 @@ class StandIns:
     def run(self, statement: Callable[[], Any]) -> None:
         """Run it, again with a stand-in for each function and collation that turns out unknown.
 
-        Those that were removed come back at once: of a function that was there before, SQLite says
-        in an index that it is not deterministic, and does not name it.  Raises sqlite3.OperationalError where
-        it compared values by a stand-in.
+        Raises sqlite3.OperationalError where it compared values by a stand-in.
         """
         self._compared.clear()
-        for thing in self._removed:
-            self._add(thing)
-        self._removed.clear()
         while True:
             try:
                 statement()
             except Exception as exc:  # the driver's errors, or Peewee's
-                if not self._add(named_in(str(exc)) or ""):
+                unnamed = REMOVED in str(exc) and self._bring_back()
+                if not unnamed and not self._add(named_in(str(exc)) or ""):
                     raise
             else:
                 break
@@ -78,6 +76,12 @@ class StandIns:
                 self._connection.create_collation(name, None)
         self._removed |= self._asked
         self._asked.clear()
+
+    def _bring_back(self) -> bool:
+        """Register removed functions again; return False when there is none."""
+        gone = [thing for thing in self._removed if thing.startswith("function ")]
+        self._removed.clear()
+        return any([self._add(thing) for thing in gone])
 
     def _add(self, thing: str) -> bool:
         """Register a stand-in; False when that can't help."""
