@@ -81,7 +81,8 @@ class StandIns:
         """Register removed functions again; return False when there is none."""
         gone = [thing for thing in self._removed if thing.startswith("function ")]
         self._removed.clear()
-        return any([self._add(thing) for thing in gone])
+        added = [self._add(thing) for thing in gone]
+        return any(added)
 
     def _add(self, thing: str) -> bool:
         """Register a stand-in; False when that can't help."""
