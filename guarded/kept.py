@@ -30,7 +30,10 @@ CHUNK = 1 << 20
 
 
 class Part(NamedTuple):
-    """What one drop took: the ``columns`` of each row by its ``key``; a whole table has no key."""
+    """The values that one drop took: the ``columns`` of each row, by its ``key``.
+
+    A whole table has no key.
+    """
 
     target: Target
     key: tuple[str, ...]
@@ -149,7 +152,7 @@ class Keeper:
 
 
 def parts(path: Path) -> Iterator[tuple[Part, Iterator[tuple[Any, ...]]]]:
-    """What the file has, in the order of the drops; each with its rows, which have to be read."""
+    """Yield the content of the file, drop by drop; the caller reads the rows of each."""
     with path.open(encoding="utf-8") as file:
         for line in file:
             head = json.loads(line)
@@ -183,7 +186,7 @@ def _rows(lines: Iterable[str], count: int) -> Iterator[tuple[Any, ...]]:
 
 
 def _encoded(value: Any) -> Any:
-    """What JSON has no word for goes into an object of one item."""
+    """Put a value that JSON has no word for into an object of one item."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"bytes": base64.b64encode(bytes(value)).decode()}
     if isinstance(value, float) and not math.isfinite(value):

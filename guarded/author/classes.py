@@ -192,7 +192,7 @@ class Classes:
         return kind._replace(arguments=[*arguments, *kind.arguments])
 
     def _key(self, field: ForeignKeyField, named: bool) -> list[str | Call]:
-        """What it refers to, and how."""
+        """Return the arguments that say what it refers to, and how."""
         model, rel_field = field.rel_model, field.rel_field
         attribute = attribute_names(model)[rel_field.name]
         out: list[str | Call] = []

@@ -64,7 +64,7 @@ class Work:
         return defaults.stored(self.session.database, field)
 
     def is_kept(self, field: Any, value: Any) -> bool:
-        """Whether the field that is written stores this value as it is."""
+        """Return True if the field that is written stores this value as it is."""
         cls = stored_as(field)
         return (
             cls is None or defaults.stored_value(self.session.database, cls, field, value) == value

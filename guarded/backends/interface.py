@@ -299,7 +299,7 @@ class Backend(Protocol):
         """The oldest first."""
 
     def file_to_keep(self, migration: str) -> Path | None:
-        """Where the values that this migration drops may be kept; None: nowhere."""
+        """Return the place for the values that this migration drops, or None if there is none."""
 
     def kept_files(self) -> list[Path]:
         """The files of dropped values, the oldest first."""

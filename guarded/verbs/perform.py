@@ -62,7 +62,7 @@ class Skip(NamedTuple):
 
 
 class So(NamedTuple):
-    """What a verb of this name would find to be so already; no step of its own."""
+    """Return what a verb of this name would find to be so already; no step of its own."""
 
     verb: str
     target: Target
@@ -446,7 +446,7 @@ class Look:
         self._found = {tuple(map(names.fold, found)) for found in (made.found if made else ())}
 
     def was_found(self, verb: str, target: Target) -> bool:
-        """Whether the ``up`` of a migration that is undone found this to be so already."""
+        """Return True if the ``up`` of a migration that is undone found this to be so already."""
         return tuple(map(self.names.fold, _found(verb, target))) in self._found
 
     def kept(self, target: Target) -> str | None:

@@ -242,7 +242,7 @@ def _refuse_other_table(look: Look, model: Any, present: Table) -> None:
 
 
 def _has_columns(look: Look, index: Index, columns: Sequence[str | None]) -> bool:
-    """Whether it is on these columns in this order; None is an expression."""
+    """Return True if it is on these columns in this order; None is an expression."""
     names = [
         [look.names.fold(name or "") for name in all_of] for all_of in (index.columns, columns)
     ]
@@ -250,7 +250,7 @@ def _has_columns(look: Look, index: Index, columns: Sequence[str | None]) -> boo
 
 
 def _is_made_by(look: Look, index: Index, table: str, sql: str) -> bool:
-    """Whether the statement would make the same index, under any name."""
+    """Return True if the statement would make the same index, under any name."""
     if index.sql == sql:
         return True
     wanted = look.ddl.index(table, sql)

@@ -441,9 +441,11 @@ def _objects_differ(before: Look, after: Look, meant: Meant) -> list[str]:
         if name in meant.gone or name.startswith("sqlite_autoindex_"):
             continue
         if (kind, new) not in after.objects:
-            if not any(new.startswith(f"{n}_") for n in meant.renamed_tables):
-                if not any(name.startswith(f"{old}_") for old in meant.renamed_tables):
-                    found.append(f"{kind} {name} is gone")
+            is_part = any(new.startswith(f"{n}_") for n in meant.renamed_tables) or any(
+                name.startswith(f"{old}_") for old in meant.renamed_tables
+            )
+            if not is_part:
+                found.append(f"{kind} {name} is gone")
             continue
         text = after.objects[kind, new]
         may = name in meant.tables | meant.texts | set(meant.renamed_tables) or any(
@@ -451,9 +453,13 @@ def _objects_differ(before: Look, after: Look, meant: Meant) -> list[str]:
         )
         if text != sql and not may and not (meant.is_respelled and _plain(text) == _plain(sql)):
             found.append(f"{kind} {name} reads {text!r} after {sql!r}")
-        elif may and kind == "table" and _comments(text) != _comments(sql) and not renamed:
-            if not meant.gone_columns and not meant.come_columns:
-                found.append(f"comments of {name}: {_comments(text)} after {_comments(sql)}")
+        elif (
+            may
+            and kind == "table"
+            and _comments(text) != _comments(sql)
+            and not (renamed or meant.gone_columns or meant.come_columns)
+        ):
+            found.append(f"comments of {name}: {_comments(text)} after {_comments(sql)}")
     known = {_new_name(name, meant) for _, name in before.objects} | meant.come
     prefixes = tuple(f"{new}_" for new in meant.renamed_tables.values())
     found += [

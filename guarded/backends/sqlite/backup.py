@@ -40,7 +40,7 @@ def backups_of(path: Path) -> list[Path]:
 
 
 def kept_file(path: Path, migration: str) -> Path:
-    """Where the values that a migration drops are kept, beside the backups."""
+    """Return the place, beside the backups, for the values that a migration drops."""
     return folder_of(path) / f"{path.name}.kept.{stamp()}.{migration}.jsonl"
 
 

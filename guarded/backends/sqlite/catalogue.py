@@ -35,7 +35,7 @@ OLDER_ROWS = "temp.guarded_older_rows"
 
 
 def can_edit(table: Table, definition: CreateTable, change: Alteration) -> bool:
-    """Whether the change leaves every stored value, key and index as it is."""
+    """Return True if the change leaves every stored value, key and index as it is."""
     if isinstance(change, (SetNotNull, DropNotNull, SetDefault, DropDefault, DropForeignKey)):
         return True
     if isinstance(change, AddConstraint):

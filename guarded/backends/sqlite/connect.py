@@ -10,7 +10,7 @@ import re
 import sqlite3
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
@@ -140,13 +140,17 @@ class SqliteFile:
 
         database = SqliteDatabase(":memory:", pragmas={"foreign_keys": 0})
         database.connect()
+        self.register(database.connection())
+        if of is not None:
+            # By another connection: this one must know no more than the database's own does, and
+            # a function that was there and was removed is not to SQLite what an unknown one is.
+            with closing(sqlite3.connect(":memory:", isolation_level=None)) as built:
+                self.register(built)
+                clone_schema(of.execute, built)
+                built.backup(database.connection())
         database.begin()
         database.push_transaction(database.transaction())
         try:
-            self.register(database.connection())
-            if of is not None:
-                # From here on the clone knows no more than the database does.
-                clone_schema(of.execute, database.connection()).remove()
             yield Session(database, Inspector(database.connection().execute))
         finally:
             database.pop_transaction()

@@ -80,6 +80,7 @@ class SqliteDdl:
     def __init__(self, database: SqliteDatabase, playhouse: Any, ledger: Ledger) -> None:
         self.database, self.playhouse, self.ledger = database, playhouse, ledger
         self.read = database.connection().execute
+        self._stand_ins = unknown.StandIns(database.connection())
         self._waiting: dict[str, Waiting] = {}
         self._known_ailments: tuple[object, Ailments] = (None, {})
         self.refilled = 0
@@ -246,7 +247,7 @@ class SqliteDdl:
             waiting.values[change.column] = change.cast
 
     def _is_native(self, change: Alteration) -> bool:
-        """Whether this SQLite's ALTER TABLE can do it."""
+        """Return True if this SQLite's ALTER TABLE can do it."""
         definition = self._definition(self._stored(change.table))
         if isinstance(change, AddColumn):
             return change.value is None and _is_addable(change.definition)
@@ -401,7 +402,7 @@ class SqliteDdl:
         What only the application registers gets stand-ins meanwhile; what was broken before steps
         aside, and comes back as it was.
         """
-        stand_ins = unknown.StandIns(self.database.connection())
+        stand_ins = self._stand_ins
         try:
             stand_ins.run(run)
         except (OperationalError, sqlite3.OperationalError) as exc:
@@ -469,7 +470,7 @@ class SqliteDdl:
         return plain | (mentioned(_body(index)) & all_columns)
 
     def _others_in(self, index: Target, change: DropColumn) -> bool:
-        """Whether the index is about other columns, too."""
+        """Return True if the index is about other columns, too."""
         stored = inspect.find(self.read, str(index.name), "index")
         return stored is not None and self._columns_in(stored) != {fold(change.column)}
 
@@ -626,7 +627,7 @@ def _body(index: SchemaObject) -> str:
 
 
 def _is_addable(definition: str) -> bool:
-    """Whether SQLite's ADD COLUMN takes it, https://www.sqlite.org/lang_altertable.html."""
+    """Return True if SQLite's ADD COLUMN takes it, https://www.sqlite.org/lang_altertable.html."""
     column = CreateTable(f"CREATE TABLE t ({definition})").columns[0]
     if column.constraint("PRIMARY") or column.constraint("UNIQUE"):
         return False

@@ -73,7 +73,7 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
 # Verbs look at their table again and again, and its text is the same each time.
 @lru_cache(maxsize=256)
 def _of_text(name: str, sql: str, kind: str, plain: tuple[Column, ...]) -> Table:
-    """What the text of a table tells, and not its indexes and keys."""
+    """Return the table as its text tells it, without its indexes and keys."""
     text = parse(sql)
     definitions = {fold(column.name): column for column in text.columns}
     return Table(

@@ -50,7 +50,7 @@ def with_column(table: CreateTable, definition: str) -> CreateTable:
 
 
 def has_comment_before(table: CreateTable, column: ColumnDefinition) -> bool:
-    """Whether a comment stands between the last column and the one before it.
+    """Return True if a comment stands between the last column and the one before it.
 
     SQLite's own DROP COLUMN takes a comma in it for the one between the two, or loses it.
     """

@@ -43,7 +43,7 @@ def ailments(read: Execute, tables: Iterable[str] | None = None) -> Ailments:
 
 
 class _Subject(NamedTuple):
-    """What SQLite might not be able to use; ``names``: of what it needs, folded."""
+    """One thing that SQLite might not be able to use; ``names``: of what it needs, folded."""
 
     kind: Kind
     target: Target

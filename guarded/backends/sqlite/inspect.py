@@ -45,7 +45,7 @@ class SchemaObject(NamedTuple):
 
 
 class Inspector:
-    """What one connection can see, see ``guarded.backends.interface``."""
+    """The view of one connection, see ``guarded.backends.interface``."""
 
     def __init__(self, execute: Execute) -> None:
         self.execute = execute

@@ -1,4 +1,4 @@
-"""What SQLite's own check finds, told apart: damage, indexes that lack entries, and values that a
+"""Findings of SQLite's own check, told apart: damage, indexes that lack entries, and values that a
 constraint forbids.
 
 What the check can't do here, for it needs something that only the application registers, is no

@@ -32,9 +32,9 @@ def rebuild(
     """Give ``table`` the definition ``new``, keeping its rows, rowids, id mark, indexes, triggers.
 
     ``values`` has SQL, over the old columns, for columns that don't just take the old value; a new
-    column without one gets its default.  ``read`` looks, ``write`` changes,
-    ``natively`` runs an ALTER TABLE although it compiles what has nothing to do with it.  Wants a
-    transaction with foreign keys off.  Raises Refused when rows would be lost.
+    column without one gets its default.  ``read`` looks, ``write`` changes, ``natively`` runs an
+    ALTER TABLE although it compiles what has nothing to do with it.  Wants a transaction with
+    foreign keys off.  Raises Refused when rows would be lost.
     """
     if next(iter(read("PRAGMA foreign_keys")))[0]:
         raise Refused(

@@ -96,7 +96,7 @@ def tokens(sql: str) -> list[Token]:
 
 
 def mentions(sql: str | None, name: str) -> bool:
-    """Whether the text names this identifier anywhere, in any quoting and case."""
+    """Return True if the text names this identifier anywhere, in any quoting and case."""
     return fold(name) in names_in(sql or "")
 
 
@@ -298,7 +298,7 @@ class CreateTable:
         return frozenset(fold(name) for name in constraint.columns)
 
     def obstacles(self, name: str) -> list[str]:
-        """What in this table needs the column beside itself, in words."""
+        """Name all in this table that needs the column, beside itself."""
         folded, found = fold(name), []
         for constraint in self.constraints:
             subjects = self.subjects(constraint)

@@ -18,6 +18,8 @@ PATTERNS = {
 }
 
 
+# SQLite's words for a function in an index that was there and was removed: it does not name it.
+REMOVED = "non-deterministic functions prohibited in index expressions"
 # SQLite's words where the key of a table WITHOUT ROWID has a collation that is not known.
 NO_WAY_IN = "no query solution"
 
@@ -41,6 +43,7 @@ class StandIns:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._asked: set[str] = set()
+        self._removed: set[str] = set()
         self._compared: set[str] = set()  # a collation can't raise an error by itself
 
     def run(self, statement: Callable[[], Any]) -> None:
@@ -48,11 +51,13 @@ class StandIns:
 
         Raises sqlite3.OperationalError where it compared values by a stand-in.
         """
+        self._compared.clear()
         while True:
             try:
                 statement()
             except Exception as exc:  # the driver's errors, or Peewee's
-                if not self._add(named_in(str(exc)) or ""):
+                unnamed = REMOVED in str(exc) and self._bring_back()
+                if not unnamed and not self._add(named_in(str(exc)) or ""):
                     raise
             else:
                 break
@@ -69,7 +74,15 @@ class StandIns:
                 self._connection.create_function(name, -1, None)
             else:
                 self._connection.create_collation(name, None)
+        self._removed |= self._asked
         self._asked.clear()
+
+    def _bring_back(self) -> bool:
+        """Register removed functions again; return False when there is none."""
+        gone = [thing for thing in self._removed if thing.startswith("function ")]
+        self._removed.clear()
+        added = [self._add(thing) for thing in gone]
+        return any(added)
 
     def _add(self, thing: str) -> bool:
         """Register a stand-in; False when that can't help."""
