@@ -47,6 +47,8 @@ from guarded.steps import (
 )
 from guarded.steps import column as column_of
 
+# A default that needs no parentheses of its own: a literal, a word, or what is in some already.
+PLAIN = re.compile(r"[-+]?[\w.]+|[xX]?'(?:[^']|'')*'|\"[^\"]*\"|\((?:[^()]|\([^()]*\))*\)")
 SELECTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
 
@@ -606,7 +608,8 @@ def default_sql(look: Look, default: Any) -> str:
     if callable(default) and not isinstance(default, SQL):
         default = default()
     if isinstance(default, SQL):
-        return str(default.sql)
+        text = str(default.sql).strip()
+        return text if PLAIN.fullmatch(text) else f"({text})"
     if isinstance(default, str) and default.endswith((")", "'")):
         return default if default[0] in "'(" else f"({default})"
     return look.names.literal(default)

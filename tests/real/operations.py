@@ -283,7 +283,7 @@ def _properties(source: Source, column: Column, of: Of, old: str) -> Iterator[Op
     back = (
         _call("drop_column_default", t, c)
         if column.default is None
-        else _call("add_column_default", t, c, raw=f"SQL({column.default!r})")
+        else _call("add_column_default", t, c, raw=f"SQL({f'({column.default})'!r})")
     )
     yield of(
         "add_column_default", _call("add_column_default", t, c, raw=f"SQL({value!r})"), back,

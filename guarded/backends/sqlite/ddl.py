@@ -146,6 +146,12 @@ class SqliteDdl:
             "REAL": f"({as_number} OR {as_real})",
             "TEXT": as_text,
         }
+        if column.storage in ("BLOB", "ANY"):  # they take each value as it comes
+            found["TEXT"] = f"(typeof({name}) IN ('integer', 'real'))"
+            found |= dict.fromkeys(
+                ("INTEGER", "INT", "NUMERIC", "REAL"),
+                f"(typeof({name}) = 'text' AND +{name} = {number})",
+            )
         return None if storage == column.storage else found.get(storage)
 
     def resting(self, change: Fill) -> str:

@@ -73,7 +73,7 @@ class _Schema:
                 yield _Subject(Kind.VIEW, item.target, item, names)
             elif item.kind == "trigger":
                 yield _Subject(Kind.TRIGGER, item.target, item, names)
-            elif item.kind == "table" and external_content(item) is not None:
+            elif (item.sql or "").startswith("CREATE VIRTUAL TABLE"):  # SQLite's own spelling
                 yield _Subject(Kind.TABLE, item.target, item, names)
             elif item.kind == "table" and "references" in names:
                 target = Target(Kind.FOREIGN_KEY, item.name, "*")
@@ -116,7 +116,9 @@ def _reason(
     if subject.kind is Kind.TRIGGER:
         return _try_trigger(clone, stand_ins, item)
     if subject.kind is Kind.TABLE:
-        table, names = external_content(item) or ("", [])
+        if (content := external_content(item)) is None:
+            return _try_reading(clone, item)
+        table, names = content
         there = {fold(c.name) for c in inspect.columns(clone.execute, table)}
         if inspect.find(clone.execute, table, "table") is not None:
             there.add("rowid")  # of a view, SQLite takes that for NULL
@@ -228,6 +230,15 @@ def _try(stand_ins: unknown.StandIns, sql: str) -> str | None:
     """Why it can't be compiled, or None."""
     try:
         stand_ins.execute(f"EXPLAIN {sql}")
+    except sqlite3.OperationalError as exc:
+        return str(exc)
+    return None
+
+
+def _try_reading(clone: sqlite3.Connection, item: SchemaObject) -> str | None:
+    """A module opens the table that it is about only when it is read; there is no row."""
+    try:
+        clone.execute(f"SELECT 1 FROM {quote(item.name)}").fetchall()
     except sqlite3.OperationalError as exc:
         return str(exc)
     return None

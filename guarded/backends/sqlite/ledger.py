@@ -458,14 +458,18 @@ class _Authorizer:
 
 
 def dangling(execute: Execute, table: str) -> set[tuple[Any, ...]]:
-    """Return rows with a dangling foreign key: table, rowid, parent, number of the key.
+    """Rows of the table whose foreign key points nowhere: table, rowid, parent, the key's columns.
 
     A key that SQLite can't check, because the parent's columns are not unique, is one such row.
     """
+    columns: dict[int, list[str]] = {}  # by the number of the key, which another key can change
+    for number, _, _, name, *_ in execute(f"PRAGMA foreign_key_list({quote(table)})"):
+        columns.setdefault(number, []).append(fold(name))
     try:
-        return set(execute(f"PRAGMA foreign_key_check({quote(table)})"))
+        rows = list(execute(f"PRAGMA foreign_key_check({quote(table)})"))
     except sqlite3.OperationalError as exc:
         return {(table, None, str(exc), None)}
+    return {(*row[:3], tuple(columns.get(row[3], ()))) for row in rows}
 
 
 def _object(kind: Kind, name: str, table: str | None) -> Target:
