@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: migrate test check faults test-api test-load test-containers bench clean
+.PHONY: migrate test check faults real test-api test-load test-containers bench clean
 
 migrate: $(VENV)/.server
 	cd server && ../$(BIN)/python migrations/migrate.py
@@ -19,6 +19,10 @@ check: $(VENV)/.check
 
 faults: $(VENV)/.check
 	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/test_crash.py
+
+# Every verb on every table of the databases in a folder, on copies: make real DIR=folder
+real: $(VENV)/.check
+	$(BIN)/python -m tests.real $(DIR)
 
 test-api: $(VENV)/.api
 	$(BIN)/python -m tests.server.api_check
