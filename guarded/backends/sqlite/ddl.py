@@ -199,7 +199,9 @@ class SqliteDdl:
             if isinstance(change, HARMLESS):
                 self._APPLY[type(change)](self, change)
             else:
-                with self._refusing_broken(what, table, getattr(change, "new_name", None)):
+                with self._refusing_broken(
+                    what, table, change.new_name if isinstance(change, RenameTable) else None
+                ):
                     self._APPLY[type(change)](self, change)
         return None
 
