@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Most tests wait for other processes.
 PARALLEL := -n 4 --dist worksteal
 
-.PHONY: migrate test check faults test-api test-load test-containers bench clean
+.PHONY: migrate test check faults real test-api test-load test-containers bench clean
 
 migrate: $(VENV)/.server
 	cd server && ../$(BIN)/python migrations/migrate.py
@@ -21,6 +21,10 @@ check: $(VENV)/.check
 
 faults: $(VENV)/.check
 	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/test_crash.py
+
+# Every verb on every table of the databases in a folder, on copies: make real DIR=folder
+real: $(VENV)/.check
+	$(BIN)/python -m tests.real $(DIR)
 
 test-api: $(VENV)/.api
 	$(BIN)/python -m tests.server.api_check

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from peewee import SQL, Field
@@ -25,7 +25,16 @@ from guarded.schema import Column, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
 from guarded.verbs import tables
-from guarded.verbs.perform import Deed, Deeds, Look, Skip, declared_default, default_sql
+from guarded.verbs.perform import (
+    Deed,
+    Deeds,
+    Look,
+    Skip,
+    So,
+    declared_default,
+    default_sql,
+    unique_name,
+)
 
 
 def add_column(
@@ -44,6 +53,7 @@ def add_column(
     if present is not None:
         _refuse_other(look, found, present, field)
         yield Skip(target, "already there", is_so=True)
+        yield from _all_found(found, present)
         return
     value, each = None, None
     if not field.null and declared_default(field) is None and not allow_not_null:
@@ -68,6 +78,19 @@ def add_column(
         yield from tables.add_index(
             look, found.name, (column_name,), field.unique, field.index_type
         )
+
+
+def _all_found(table: Table, column: Column) -> Iterator[So]:
+    """Everything about a column that is there already is older than the migration."""
+    target = column_of(table.name, column.name)
+    yield So("drop_not_null" if column.nullable else "add_not_null", target)
+    yield So("alter_column_type", target)
+    if column.default is not None:
+        yield So("add_column_default", target)
+    if any(key.columns == (column.name,) for key in table.foreign_keys):
+        yield So("add_foreign_key_constraint", target)
+    if any(i.origin == "u" and i.columns == (column.name,) for i in table.indexes):
+        yield So("add_unique", Target(Kind.CONSTRAINT, table.name, unique_name([column.name])))
 
 
 def drop_column(

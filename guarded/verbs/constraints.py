@@ -11,7 +11,7 @@ from guarded.schema import ForeignKey, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
 from guarded.verbs.columns import rows_have
-from guarded.verbs.perform import Deed, Deeds, Look, Skip, unique_name
+from guarded.verbs.perform import Deed, Deeds, Look, Skip, So, unique_name
 
 
 def add_constraint(look: Look, table: str, name: str, constraint: Any) -> Deeds:
@@ -37,14 +37,17 @@ def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
     name = unique_name(column_names)
     target = Target(Kind.CONSTRAINT, found.name, name)
     names = [look.existing_column(table, column)[1].name for column in column_names]
+    definition = f"UNIQUE ({', '.join(map(look.names.quote, names))})"
     wanted = {look.names.fold(column) for column in column_names}
     for index in found.indexes:
         if index.origin == "u" and {look.names.fold(c or "") for c in index.columns} == wanted:
             yield Skip(target, "already there", is_so=True)
+            for other, text in found.constraints.items():
+                if text.startswith(look.names.spelling(definition)):
+                    yield So("add_unique", target._replace(name=other))
             return
     look.refuse_doubles(found, names)
-    columns = ", ".join(map(look.names.quote, names))
-    yield Deed(Action.ADD, target, AddConstraint(found.name, name, f"UNIQUE ({columns})"))
+    yield Deed(Action.ADD, target, AddConstraint(found.name, name, definition))
 
 
 def drop_constraint(look: Look, table: str, name: str) -> Deeds:

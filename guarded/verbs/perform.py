@@ -244,6 +244,8 @@ class Performer:
                 if item.is_so:
                     self.found.add(_found(name, item.target))
             else:
+                # From here on it is so because of this migration.
+                self.found -= {_found(v, item.target) for v in (name, *INVERSES.get(name, ()))}
                 self._do(item)
 
     def settle(self) -> None:
@@ -328,7 +330,10 @@ class Performer:
         self._refilled |= wanted
 
     def _follow(self, target: Target, new_name: str) -> None:
-        """Give an object that this migration made its new name."""
+        """Give what this migration made or found its new name, and what it undoes."""
+        fold = self.look.names.fold
+        self.found = {_renamed(found, target, new_name, fold) for found in self.found}
+        self.look.follow(target, new_name)
         if target.kind is Kind.TABLE:
             self.made = {made.moved(target.table, new_name) for made in self.made}
         elif target in self.made:
@@ -443,11 +448,23 @@ class Look:
         self.backend, self.inspector, self.names = backend, session.inspector, names
         self.ddl, self.ledger, self.playhouse, self.rows = ddl, ledger, playhouse, rows
         self._made = None if made is None else {self._key(target) for target in made.targets}
-        self._found = {tuple(map(names.fold, found)) for found in (made.found if made else ())}
+        self._found: set[Found] = {
+            (verb, names.fold(table), names.fold(name))
+            for verb, table, name in (made.found if made else ())
+        }
+
+    def follow(self, target: Target, new_name: str) -> None:
+        """Know what the ``up`` did by the names that it has from here on."""
+        fold = self.names.fold
+        self._found = {_renamed(found, target, fold(new_name), fold) for found in self._found}
+        if self._made is not None:
+            old = self._key(target)
+            self._made = {_moved(key, old, fold(new_name)) for key in self._made}
 
     def was_found(self, verb: str, target: Target) -> bool:
         """Return True if the ``up`` of a migration that is undone found this to be so already."""
-        return tuple(map(self.names.fold, _found(verb, target))) in self._found
+        _, table, name = _found(verb, target)
+        return (verb, self.names.fold(table), self.names.fold(name)) in self._found
 
     def kept(self, target: Target) -> str | None:
         """Return why a drop is not done, or None."""
@@ -561,6 +578,27 @@ class Look:
 
 def _found(verb: str, target: Target) -> Found:
     return verb, target.table, target.name or ""
+
+
+def _renamed(found: Found, target: Target, new_name: str, fold: Callable[[str], str]) -> Found:
+    """The same fact after its table or column was renamed."""
+    verb, table, name = found
+    if fold(table) != fold(target.table):
+        return found
+    if target.kind is Kind.TABLE:
+        return verb, new_name, name
+    is_of_column = "constraint" not in verb or "foreign_key" in verb
+    is_renamed = is_of_column and fold(name) == fold(target.name or "")
+    return (verb, table, new_name) if is_renamed else found
+
+
+def _moved(
+    key: tuple[Kind, str, str], old: tuple[Kind, str, str], new_name: str
+) -> tuple[Kind, str, str]:
+    """The same key, as ``Look._key`` makes it, after what ``old`` is the key of was renamed."""
+    if old[0] is Kind.TABLE and key[1] == old[1]:
+        return key[0], new_name, key[2]
+    return (old[0], old[1], new_name) if key == old else key
 
 
 def _subject(verb: str, arguments: tuple[Any, ...]) -> Target:

@@ -20,7 +20,7 @@ SUFFIXES = (".sqlite", ".sqlite3", ".db")
 def main() -> int:
     options = _options()
     if options.folder is None:
-        print("give a folder of SQLite databases: make real DIR=folder (they are copied)")
+        _say("give a folder of SQLite databases: make real DIR=folder (they are copied)")
         return 2
     files = sorted(p for p in Path(options.folder).iterdir() if p.suffix in SUFFIXES)
     files = [p for p in files if not options.only or p.stem in options.only]
@@ -46,7 +46,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", nargs="?")
     parser.add_argument("--of-each", type=int, default=2, help="columns of each kind")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--parts", type=int, default=1, help="a database in as many parts")
+    parser.add_argument("--parts", type=int, default=6, help="a database in as many parts")
     parser.add_argument("--only", nargs="*", help="these databases")
     parser.add_argument("--verb", help="operations whose name begins so")
     parser.add_argument("--refusals", action="store_true", help="print these, too")
@@ -67,34 +67,34 @@ def sweep(
         with closing(subject.open(file)) as connection:
             wanted = list(operations.all_of(connection, of_each))
         for number, operation in enumerate(wanted):
-            if number % parts != part or not operation.name.startswith(verb or ""):
-                continue
-            yield subject.attempt(operation, knows=bool(subject.unknown) and number % 2 == 0)
+            if number % parts == part and operation.name.startswith(verb or ""):
+                knows = bool(subject.unknown) and number // parts % 2 == 0
+                yield subject.attempt(operation, knows=knows)
 
 
 def _print(trial: Trial, *, with_refusals: bool) -> None:
-    if trial.verdict in (Verdict.WRONG, Verdict.NEEDLESS) or (
-        with_refusals and trial.verdict is Verdict.REFUSED
-    ):
-        print(
-            f"{trial.verdict.value:8} {trial.database}: {trial.operation}: {trial.source.strip()}"
-        )
-        print(f"         {trial.words}", flush=True)
+    shown = {Verdict.WRONG, Verdict.NEEDLESS, *([Verdict.REFUSED] if with_refusals else [])}
+    if trial.verdict in shown:
+        source = trial.source.strip().replace("\n", " ")
+        _say(f"{trial.verdict.value:8} {trial.database}: {trial.operation}: {source}")
+        _say(f"         {trial.words}")
 
 
 def _print_figures(counts: dict[str, Counter[Verdict]], slowest: dict[str, int]) -> int:
-    print(f"{'database':14}" + "".join(f"{v.value:>10}" for v in Verdict) + f"{'plan ms':>10}")
-    for name, found in sorted(counts.items()):
-        print(f"{name:14}" + "".join(f"{found[v]:>10}" for v in Verdict) + f"{slowest[name]:>10}")
-    total: Counter[Verdict] = Counter()
-    for found in counts.values():
-        total += found
-    print(
-        f"{'all':14}"
-        + "".join(f"{total[v]:>10}" for v in Verdict)
-        + f"{max(slowest.values(), default=0):>10}"
-    )
+    total = sum(counts.values(), Counter[Verdict]())
+    rows = [*sorted(counts.items()), ("all", total)]
+    plans = slowest | {"all": max(slowest.values(), default=0)}
+    _say("| database | " + " | ".join(v.value for v in Verdict) + " | slowest plan |")
+    _say("|---|" + "---|" * (len(Verdict) + 1))
+    for name, found in rows:
+        figures = " | ".join(f"{found[v]:,}" for v in Verdict)
+        _say(f"| {name} | {figures} | {plans[name]} ms |")
     return 1 if total[Verdict.WRONG] or total[Verdict.NEEDLESS] else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

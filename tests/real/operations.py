@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.real.outside import Meant, kinds_of_tables, quote
+from tests.real.compare import Meant
+from tests.real.outside import kinds_of_tables, quote
 
 Edit = Callable[[Any], Any]  # a CREATE TABLE in parts in, another out
 

@@ -20,8 +20,9 @@ from guarded.project import Models, Project
 from guarded.run import Runner
 from server.migrations.migrate import migrator
 from tests.real import outside
+from tests.real.compare import Meant, differences
 from tests.real.operations import Operation
-from tests.real.outside import Look, Meant, differences, quote
+from tests.real.outside import Look, quote
 
 HEAD = '"""A step."""\n\nimport uuid\n\nfrom peewee import *\n\n\n'
 HEAD += """class Of(Field):

@@ -202,7 +202,9 @@ class SqliteDdl:
             if isinstance(change, HARMLESS):
                 self._APPLY[type(change)](self, change)
             else:
-                with self._refusing_broken(what, table, getattr(change, "new_name", None)):
+                with self._refusing_broken(
+                    what, table, change.new_name if isinstance(change, RenameTable) else None
+                ):
                     self._APPLY[type(change)](self, change)
         return None
 
@@ -394,12 +396,14 @@ class SqliteDdl:
 
     def _native(self, table: str, verb: str, sql: str, *arguments: str) -> None:
         """By playhouse's operation; by the same SQL where playhouse takes a dot for a schema."""
+        renamed = (table, arguments[0]) if verb == "rename_table" else ("", "")
         if "." in table:
-            self._run_natively(lambda: self._execute(sql))
+            self._run_natively(lambda: self._execute(sql), renamed)
         else:
-            self._run_natively(lambda: getattr(self.playhouse, verb)(table, *arguments).run())
+            run = getattr(self.playhouse, verb)(table, *arguments).run
+            self._run_natively(run, renamed)
 
-    def _run_natively(self, run: Callable[[], Any]) -> None:
+    def _run_natively(self, run: Callable[[], Any], renamed: tuple[str, str] = ("", "")) -> None:
         """SQLite's ALTER TABLE compiles every view and trigger of the whole schema.
 
         What only the application registers gets stand-ins meanwhile; what was broken before steps
@@ -415,14 +419,19 @@ class SqliteDdl:
                 broken = [t for t in ailments(self.read) if t.kind in (Kind.VIEW, Kind.TRIGGER)]
             if not broken:
                 raise
-            with self._aside(broken):
+            with self._aside(broken, renamed):
                 stand_ins.run(run)
         finally:
             stand_ins.remove()
 
     @contextmanager
-    def _aside(self, broken: Sequence[Target]) -> Iterator[None]:
-        """Without these views and triggers, and without what would change its place by that."""
+    def _aside(self, broken: Sequence[Target], renamed: tuple[str, str]) -> Iterator[None]:
+        """Without these views and triggers; they come back in their places.
+
+        What is sound around them is made anew for that, and is there in the block: a rename
+        rewrites it.  ``renamed``: a table's name before and after the block.
+        """
+        lame = {(t.kind.value, fold(t.name or t.table)) for t in broken}
         views = {fold(t.table) for t in broken if t.kind is Kind.VIEW}
         tables = views | {fold(t.table) for t in broken if t.kind is Kind.TRIGGER}
         doomed = [
@@ -431,13 +440,25 @@ class SqliteDdl:
             if (fold(o.name) if o.kind == "view" else fold(o.table))
             in (views if o.kind == "view" else tables)
         ]
+        doomed.sort(key=lambda o: o.kind, reverse=True)  # triggers go first, and come last
+        sound = [
+            o for o in doomed if (o.kind, fold(o.name)) not in lame and fold(o.table) not in views
+        ]
         with self.ledger.trusting():
-            for item in sorted(doomed, key=lambda o: o.kind):  # triggers go first
-                self._execute(f"DROP {item.kind.upper()} {quote(item.name)}")
+            self._drop_all(doomed)
+            for item in sound:
+                self._execute(item.sql)
         yield
         with self.ledger.trusting():
-            for item in sorted(doomed, key=lambda o: o.kind, reverse=True):
-                self._execute(item.sql)
+            texts = {(o.kind, o.name): o.sql for o in inspect.objects(self.read)}
+            self._drop_all(sound)
+            for item in doomed:
+                text = texts.get((item.kind, item.name)) or _moved(item, *renamed)
+                self._execute(text)
+
+    def _drop_all(self, items: Sequence[SchemaObject]) -> None:
+        for item in reversed(items):
+            self._execute(f"DROP {item.kind.upper()} {quote(item.name)}")
 
     def _execute(self, sql: str | None, params: Any = None) -> Any:
         return self.database.execute_sql(sql, params)
@@ -540,6 +561,8 @@ class SqliteDdl:
                 raise Refused(f"{what}: {exc}; drop or change that first") from exc
             raise
         after = self._ailments(names)
+        if len(names) > 1:  # a trigger's table has its new name
+            before = {target.moved(*names): why for target, why in before.items()}
         if new := [f"{_named(t)} ({why})" for t, why in after.items() if before.get(t) != why]:
             raise Refused(f"{what}: {', '.join(new)} needs it; drop or change that first")
 
@@ -590,6 +613,19 @@ _EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
         table, _foreign_key(table, change.column)
     ),
 }
+
+
+def _moved(item: SchemaObject, old: str, new: str) -> str:
+    """The text of a trigger whose table was renamed; nothing else in it can be told apart."""
+    sql = item.sql or ""
+    if item.kind != "trigger" or fold(item.table) != fold(old):
+        return sql
+    words = tokens(sql)
+    on = next(i for i, word in enumerate(words) if word.keyword == "ON")
+    while words[on + 2].text == ".":  # ON main.table
+        on += 2
+    name = words[on + 1]
+    return f"{sql[: name.start]}{quote(new)}{sql[name.end :]}"
 
 
 def _fires_on(trigger: SchemaObject, column: str) -> bool:
