@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most tests wait for other processes.
+PARALLEL := -n 4 --dist worksteal
 
 .PHONY: migrate test check faults real test-api test-load test-containers bench clean
 
@@ -9,13 +11,13 @@ migrate: $(VENV)/.server
 	cd server && ../$(BIN)/python migrations/migrate.py
 
 test: $(VENV)/.check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest $(PARALLEL) --cov --cov-report=term
 
 faults: $(VENV)/.check
 	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/test_crash.py

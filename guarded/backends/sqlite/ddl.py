@@ -80,10 +80,13 @@ class SqliteDdl:
     def __init__(self, database: SqliteDatabase, playhouse: Any, ledger: Ledger) -> None:
         self.database, self.playhouse, self.ledger = database, playhouse, ledger
         self.read = database.connection().execute
-        self._stand_ins = unknown.StandIns(database.connection())
         self._waiting: dict[str, Waiting] = {}
         self._known_ailments: tuple[object, Ailments] = (None, {})
         self.refilled = 0
+
+    @functools.cached_property
+    def _stand_ins(self) -> unknown.StandIns:
+        return unknown.StandIns(self.database.connection())
 
     # Looks.
 
