@@ -164,7 +164,8 @@ def fill(
     found, column, target = look.existing_column(table, column_name)
     change = Fill(found.name, column.name, expression, where or "")
     note = look.ddl.resting(change)
-    yield Deed(Action.FILL, target, change, note, counts=True)
+    is_emptied = expression.strip().upper() == "NULL"
+    yield Deed(Action.FILL, target, change, note, counts=True, empties=is_emptied)
 
 
 def apply_default(look: Look, table: str, column_name: str, field: Field) -> Deeds:
