@@ -25,9 +25,11 @@ from guarded.backends.interface import (
     Written,
 )
 from guarded.backends.sqlite import health, inspect, taken
-from guarded.backends.sqlite.text import fold, quote
+from guarded.backends.sqlite.inspect import SchemaObject
+from guarded.backends.sqlite.text import fold, quote, spelling, tokens
 from guarded.changes import AddConstraint, Change, DropTable, Fill, SetType
 from guarded.errors import InMemoryTable, MigrationError, Refused
+from guarded.schema import Column
 from guarded.steps import Kind, Target
 
 WRITES = {
@@ -278,11 +280,30 @@ class SqliteLedger:
             new = now.get(key)
             owner = (Kind.TABLE, fold(self._owner(old.table)))
             is_meant = key in self._all_meant or (old.kind == "table" and owner in self._all_meant)
-            if is_meant or (new is not None and new.sql == old.sql):
+            if is_meant or (new is not None and self._is_same(old, new)):
                 continue
             culprit = self._culprits.get(key) or self._culprits.get((Kind.TABLE, fold(old.table)))
             changed.append(ChangedObject(old.target, new is None, culprit))
         return changed
+
+    def _is_same(self, old: SchemaObject, new: SchemaObject) -> bool:
+        """Whether the text is as it was, but for strings in double quotes.
+
+        SQLite's RENAME COLUMN and DROP COLUMN put them into single ones, wherever they are.
+        """
+        if old.sql == new.sql or old.sql is None or new.sql is None:
+            return old.sql == new.sql
+        tables = inspect.objects(self._execute, "table", "view")
+        names = frozenset(fold(c.name) for t in tables for c in self._plain_columns(t.name))
+        names |= {fold(table.name) for table in tables}
+        texts = (spelling(tokens(item.sql or ""), names) for item in (old, new))
+        return len(set(texts)) == 1
+
+    def _plain_columns(self, table: str) -> Iterable[Column]:
+        try:
+            return inspect.columns(self._execute, table)
+        except sqlite3.OperationalError:  # a view that is broken, or an unknown module
+            return ()
 
     def _fallen(self) -> list[FallenMark]:
         now = _marks(self._execute)
