@@ -67,6 +67,8 @@ def add_column(
             each = field.default
         else:
             value = look.value_of(field, field.default())
+    if field.unique and each is None and not field.null:
+        _refuse_shared(look, found, target)
     field.null = field.null or each is not None
     definition = look.column_definition(field)
     change = AddColumn(found.name, column_name, definition, value)
@@ -77,6 +79,15 @@ def add_column(
     if field.index or field.unique:
         yield from tables.add_index(
             look, found.name, (column_name,), field.unique, field.index_type
+        )
+
+
+def _refuse_shared(look: Look, table: Table, target: Target) -> None:
+    """Raise RowsDoNotFit where all rows would have one value in a column that is to be unique."""
+    if (rows := look.rows.count(table.name)) > 1:
+        raise RowsDoNotFit(
+            f"{target} can't be unique: {rows} rows would share its default; give the field a "
+            "default that is called, or add the column first and make it unique later"
         )
 
 
@@ -153,7 +164,8 @@ def fill(
     found, column, target = look.existing_column(table, column_name)
     change = Fill(found.name, column.name, expression, where or "")
     note = look.ddl.resting(change)
-    yield Deed(Action.FILL, target, change, note, counts=True)
+    is_emptied = expression.strip().upper() == "NULL"
+    yield Deed(Action.FILL, target, change, note, counts=True, empties=is_emptied)
 
 
 def apply_default(look: Look, table: str, column_name: str, field: Field) -> Deeds:

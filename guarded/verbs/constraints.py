@@ -34,6 +34,8 @@ def add_constraint(look: Look, table: str, name: str, constraint: Any) -> Deeds:
 
 def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
     found = look.existing(table)
+    if not column_names:
+        raise Refused(f"add_unique('{table}') names no column")
     name = unique_name(column_names)
     target = Target(Kind.CONSTRAINT, found.name, name)
     names = [look.existing_column(table, column)[1].name for column in column_names]
@@ -111,11 +113,22 @@ def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Dee
         return
     target = Target(Kind.FOREIGN_KEY, found.name, column.name)
     keys = [key for key in found.foreign_keys if column.name in key.columns]
-    if len(keys) > 1:
-        raise Refused(
-            f"{target} is one of {len(keys)}: {'; '.join(map(str, keys))}; drop the one that is "
-            "meant by its name, with drop_constraint"
+    alone = [key for key in keys if len(key.columns) == 1]
+    if len(alone) > 1:
+        starts = (
+            f"fk_{found.name}_{column.name}_refs_",
+            look.names.spelling(f"FOREIGN KEY ({look.names.quote(column.name)})"),
         )
+        names = [
+            name
+            for name, text in found.constraints.items()
+            if name.startswith(starts[0]) or text.startswith(starts[1])
+        ]
+        raise Refused(
+            f"{target} is one of {len(alone)}: {'; '.join(map(str, alone))}; drop the one that is "
+            f"meant with drop_constraint, by its name: {', '.join(names)}"
+        )
+    keys = alone or keys
     if keys and len(keys[0].columns) > 1:
         raise Refused(
             f"{column_of(found.name, column.name)} is a part of the foreign key {keys[0]}; drop "

@@ -72,7 +72,8 @@ class Deed(NamedTuple):
     """A change to be made, and the step that it is.
 
     ``makes``: the target was not there before.  ``loses``: its values go with it.  ``counts``: the
-    step is a skip when no row was changed.  ``is_raw``: a statement of the migration's own.
+    step is a skip when no row was changed.  ``empties``: no value is left there.
+    ``is_raw``: a statement of the migration's own.
     """
 
     action: Action
@@ -84,6 +85,7 @@ class Deed(NamedTuple):
     loses: bool = False
     counts: bool = False
     is_raw: bool = False
+    empties: bool = False
 
 
 Deeds = Iterator[Skip | So | Deed]
@@ -257,7 +259,7 @@ class Performer:
     def _do(self, deed: Deed) -> None:
         change, ddl = deed.change, self.look.ddl
         step = Step(deed.action, deed.target, deed.note, deed.renamed_to)
-        if deed.loses:
+        if deed.loses or deed.empties:
             step = step._replace(takes=(deed.target,))
         if deed.action is Action.FILL:
             step = step._replace(sets=(deed.target,))

@@ -125,6 +125,8 @@ def add_index(
     from playhouse.migrate import make_index_name
 
     found = look.existing(table)
+    if not columns:
+        raise Refused(f"add_index('{table}', …) names no column")
     index_name = name or make_index_name(table, columns)
     names = [look.existing_column(table, column)[1].name for column in columns]
     if "." in found.name:  # playhouse takes it for a schema's name

@@ -193,7 +193,8 @@ class SqliteDdl:
     def apply(self, change: Change) -> None:
         if self.waits(change):
             assert isinstance(change, WAITING)
-            return self._wait(change)
+            with self._refusing_errors(_what(change), change):
+                return self._wait(change)
         table = getattr(change, "table", None)
         if table is not None:
             self._refuse_hidden(table)
@@ -537,6 +538,8 @@ class SqliteDdl:
         the application registers; the words of a statement's own error stay as they are."""
         try:
             yield
+        except UnreadableTable as exc:
+            raise Refused(f"{what}: its text would be no CREATE TABLE any more: {exc}") from exc
         except (OperationalError, sqlite3.OperationalError) as exc:
             words, is_own = str(exc), not isinstance(change, Statement)
             found = unknown.named_in(words)

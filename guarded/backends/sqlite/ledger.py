@@ -24,10 +24,12 @@ from guarded.backends.interface import (
     RowCount,
     Written,
 )
-from guarded.backends.sqlite import health, inspect
-from guarded.backends.sqlite.text import fold, quote
+from guarded.backends.sqlite import health, inspect, taken
+from guarded.backends.sqlite.inspect import SchemaObject
+from guarded.backends.sqlite.text import fold, quote, spelling, tokens
 from guarded.changes import AddConstraint, Change, DropTable, Fill, SetType
 from guarded.errors import InMemoryTable, MigrationError, Refused
+from guarded.schema import Column
 from guarded.steps import Kind, Target
 
 WRITES = {
@@ -169,15 +171,9 @@ class SqliteLedger:
         for write in touched.writes:
             self._count(write)
             self._suspect(write.table, write.kind, write.column)
-        takes = [t for t in touched.drops if t.kind is Kind.TABLE]
-        deletes = (w.table for w in touched.writes if w.kind == "delete" and w.trigger is None)
-        takes += [Target(Kind.ROWS, table) for table in deletes if _table(table) not in takes]
-        sets = (
-            Target(Kind.COLUMN, w.table, w.column)
-            for w in touched.writes
-            if w.column is not None and w.trigger is None
-        )
-        return Effects(frozenset(makes), _sorted(takes), _sorted(sets))
+        own = [w for w in touched.writes if w.trigger is None]
+        sets = {Target(Kind.COLUMN, w.table, w.column) for w in own if w.column is not None}
+        return Effects(frozenset(makes), _sorted(_taken(sql, touched, own)), _sorted(sets))
 
     def _count(self, write: Write) -> None:
         owner = self._owner(write.table)
@@ -284,11 +280,30 @@ class SqliteLedger:
             new = now.get(key)
             owner = (Kind.TABLE, fold(self._owner(old.table)))
             is_meant = key in self._all_meant or (old.kind == "table" and owner in self._all_meant)
-            if is_meant or (new is not None and new.sql == old.sql):
+            if is_meant or (new is not None and self._is_same(old, new)):
                 continue
             culprit = self._culprits.get(key) or self._culprits.get((Kind.TABLE, fold(old.table)))
             changed.append(ChangedObject(old.target, new is None, culprit))
         return changed
+
+    def _is_same(self, old: SchemaObject, new: SchemaObject) -> bool:
+        """Whether the text is as it was, but for strings in double quotes.
+
+        SQLite's RENAME COLUMN and DROP COLUMN put them into single ones, wherever they are.
+        """
+        if old.sql == new.sql or old.sql is None or new.sql is None:
+            return old.sql == new.sql
+        tables = inspect.objects(self._execute, "table", "view")
+        names = frozenset(fold(c.name) for t in tables for c in self._plain_columns(t.name))
+        names |= {fold(table.name) for table in tables}
+        texts = (spelling(tokens(item.sql or ""), names) for item in (old, new))
+        return len(set(texts)) == 1
+
+    def _plain_columns(self, table: str) -> Iterable[Column]:
+        try:
+            return inspect.columns(self._execute, table)
+        except sqlite3.OperationalError:  # a view that is broken, or an unknown module
+            return ()
 
     def _fallen(self) -> list[FallenMark]:
         now = _marks(self._execute)
@@ -470,6 +485,19 @@ def dangling(execute: Execute, table: str) -> set[tuple[Any, ...]]:
     except sqlite3.OperationalError as exc:
         return {(table, None, str(exc), None)}
     return {(*row[:3], tuple(columns.get(row[3], ()))) for row in rows}
+
+
+def _taken(sql: str, touched: Touched, own: Iterable[Write]) -> set[Target]:
+    """Tables, columns and rows whose values go with the statement."""
+    takes = {target for target in touched.drops if target.kind is Kind.TABLE}
+    for write in own:
+        goes = write.kind == "delete" or taken.replaces_rows(sql)
+        if goes and _table(write.table) not in takes:
+            takes.add(Target(Kind.ROWS, write.table))
+        if write.column is not None and fold(write.column) in taken.emptied_columns(sql):
+            takes.add(Target(Kind.COLUMN, write.table, write.column))
+    column = taken.dropped_column(sql) if touched.alters else None
+    return takes | {Target(Kind.COLUMN, t.table, column) for t in touched.alters if column}
 
 
 def _object(kind: Kind, name: str, table: str | None) -> Target:

@@ -277,15 +277,26 @@ class CreateTable:
         return (*self.constraints, *(c for column in self.columns for c in column.constraints))
 
     def names_of_constraints(self) -> dict[str, Constraint]:
-        """Each constraint by its name; a UNIQUE without one goes by uniq_a_b."""
+        """Each constraint by its name; without one, a UNIQUE goes by uniq_a_b, and a foreign key by
+        what ``add_foreign_key_constraint`` calls it."""
         named = {}
         for column in self.columns:
-            if unique := column.constraint("UNIQUE"):
-                named[f"uniq_{column.name}"] = unique
+            for constraint in column.constraints:
+                if constraint.kind == "UNIQUE":
+                    named[f"uniq_{column.name}"] = constraint
+                elif constraint.kind == "REFERENCES":
+                    named[self._key_name([column.name], constraint)] = constraint
         for constraint in self.constraints:
             if constraint.kind == "UNIQUE":
                 named[f"uniq_{'_'.join(constraint.columns)}"] = constraint
+            elif constraint.kind == "FOREIGN":
+                named[self._key_name(constraint.columns, constraint)] = constraint
         return named | {c.name: c for c in self.all_constraints if c.name is not None}
+
+    def _key_name(self, columns: Sequence[str], constraint: Constraint) -> str:
+        words = [token.keyword for token in constraint.tokens]
+        parent = constraint.tokens[words.index("REFERENCES") + 1].name
+        return f"fk_{self.name_token.name}_{'_'.join(columns)}_refs_{parent}"
 
     def constraint(self, name: str) -> Constraint:
         """By its name, as ``names_of_constraints`` has it.  Raises KeyError."""

@@ -140,3 +140,50 @@ def test_the_last_column_is_not_dropped(database, apply):
     database.execute("CREATE TABLE alone (a)")
     with pytest.raises(Refused, match="table 'alone', which has no other column"):
         apply("migrator.migrate(migrator.drop_column('alone', 'a'))")
+
+
+def test_of_two_keys_on_a_column_the_one_that_is_named_is_dropped(connect, apply):
+    connection = connect()
+    connection.executescript(
+        """
+        CREATE TABLE a (id INTEGER PRIMARY KEY);
+        CREATE TABLE b (id INTEGER PRIMARY KEY);
+        CREATE TABLE c (n INT REFERENCES a (id), CONSTRAINT own FOREIGN KEY (n) REFERENCES b (id));
+        INSERT INTO a VALUES (1); INSERT INTO b VALUES (1); INSERT INTO c VALUES (1);
+        """
+    )
+    with pytest.raises(Refused, match="by its name: fk_c_n_refs_a, fk_c_n_refs_b, own"):
+        apply("migrator.migrate(migrator.drop_foreign_key_constraint('c', 'n'))")
+    apply("migrator.migrate(migrator.drop_constraint('c', 'fk_c_n_refs_a'))")
+    (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'c'").fetchone()
+    assert sql == "CREATE TABLE c (n INT, CONSTRAINT own FOREIGN KEY (n) REFERENCES b (id))"
+
+
+def test_a_rename_may_put_strings_of_other_tables_into_their_own_quotes(connect, apply):
+    connection = connect()
+    connection.executescript(
+        """
+        CREATE TABLE a (x INT);
+        CREATE TABLE other (status TEXT DEFAULT "open" CHECK (status <> "none"));
+        INSERT INTO a VALUES (1);
+        """
+    )
+    apply("migrator.migrate(migrator.rename_column('a', 'x', 'y'))")
+    assert connection.execute("SELECT y FROM a").fetchall() == [(1,)]
+
+
+REFUSED = [
+    pytest.param("add_unique('people')", "names no column", id="a UNIQUE of nothing"),
+    pytest.param("add_index('people', ())", "names no column", id="an index on nothing"),
+    pytest.param("add_column_default('people', 'age', SQL('(1'))", "no CREATE TABLE any more", id="a text that does not close"),
+    pytest.param("fill('people', 'age', 'agee')", "can't be filled: no such column: agee", id="a slip in an expression"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "words"), REFUSED)
+def test_what_can_not_be_meant_is_said_before(database, make_runner, verb, words):
+    runner = make_runner({"step": migration(f"migrator.migrate(migrator.{verb})")})
+    with pytest.raises(Refused, match=words):
+        runner.forecast()
+    with pytest.raises(Refused, match=words):
+        runner.up()

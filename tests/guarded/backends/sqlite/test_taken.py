@@ -1,0 +1,79 @@
+"""What a statement takes away, by its text; and a ``down`` that has one says so before."""
+
+from __future__ import annotations
+
+import pytest
+
+from guarded.backends.sqlite.taken import dropped_column, emptied_columns, replaces_rows
+from tests.conftest import migration
+
+DROPPED = [
+    pytest.param("ALTER TABLE t DROP COLUMN u", "u", id="with COLUMN"),
+    pytest.param('alter table main."t" drop "a ""b"', 'a "b', id="without, and quoted"),
+    pytest.param("ALTER TABLE t DROP CONSTRAINT c", None, id="a constraint"),
+    pytest.param("ALTER TABLE t RENAME TO u", None, id="another change"),
+    pytest.param("DROP TABLE t", None, id="a table"),
+]
+
+
+@pytest.mark.parametrize(("sql", "column"), DROPPED)
+def test_the_column_that_goes(sql, column):
+    assert dropped_column(sql) == column
+
+
+EMPTIED = [
+    pytest.param("UPDATE t SET a = NULL", {"a"}, id="all rows"),
+    pytest.param('UPDATE t SET b = 1, "A" = NULL WHERE c = NULL', {"a"}, id="one of two"),
+    pytest.param("UPDATE t SET a = NULL + 1, b = 'c = NULL'", set(), id="not NULL alone"),
+    pytest.param("UPDATE t SET a = 1 WHERE b = NULL", set(), id="in the condition"),
+]
+
+
+@pytest.mark.parametrize(("sql", "columns"), EMPTIED)
+def test_the_columns_that_are_emptied(sql, columns):
+    assert emptied_columns(sql) == columns
+
+
+REPLACES = [
+    pytest.param("REPLACE INTO t VALUES (1)", True, id="REPLACE"),
+    pytest.param("WITH x AS (SELECT 1) INSERT OR replace INTO t SELECT * FROM x", True, id="OR REPLACE"),
+    pytest.param("UPDATE t SET a = replace(a, 'x', 'y')", False, id="the function"),
+    pytest.param("INSERT INTO t VALUES ('OR REPLACE')", False, id="a string"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("sql", "does"), REPLACES)
+def test_whether_rows_can_go_for_others(sql, does):
+    assert replaces_rows(sql) is does
+
+
+LOSSES = [
+    pytest.param("DELETE FROM t WHERE id = 1", ["rows of table t: up to 2"], id="DELETE"),
+    pytest.param("REPLACE INTO t VALUES (9, 1, 1)", ["rows of table t: up to 2"], id="REPLACE"),
+    pytest.param("UPDATE OR REPLACE t SET a = 1", ["rows of table t: up to 2"], id="OR REPLACE"),
+    pytest.param("ALTER TABLE t DROP COLUMN b", ["column t.b: 2 rows"], id="DROP COLUMN"),
+    pytest.param("UPDATE t SET b = NULL", ["column t.b: 2 rows"], id="SET NULL"),
+    pytest.param("DROP TABLE t", ["table t: 2 rows"], id="DROP TABLE"),
+    pytest.param("UPDATE t SET b = 3", [], id="another value"),
+    pytest.param("INSERT INTO t VALUES (9, 9, 9)", [], id="more rows"),
+]
+
+
+@pytest.mark.parametrize(("sql", "losses"), LOSSES)
+@pytest.mark.parametrize("way", ["migrator.migrate(migrator.sql({0!r}))", "db.execute_sql({0!r})"])
+def test_a_down_says_what_its_own_sql_takes(connect, make_runner, sql, losses, way):
+    connect().executescript(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INT UNIQUE, b INT);"
+        "INSERT INTO t VALUES (1, 1, 1), (2, 2, 2)"
+    )
+    runner = make_runner({"step": migration("pass", way.format(sql))})
+    runner.up()
+    assert [str(loss) for loss in runner.losses()] == losses
+
+
+def test_a_fill_with_nothing_takes_the_values(connect, make_runner):
+    connect().executescript("CREATE TABLE t (a INT); INSERT INTO t VALUES (1), (2), (NULL)")
+    down = "migrator.migrate(migrator.fill('t', 'a', 'null'))"
+    runner = make_runner({"step": migration("pass", down)})
+    runner.up()
+    assert [str(loss) for loss in runner.losses()] == ["column t.a: 2 rows"]
