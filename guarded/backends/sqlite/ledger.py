@@ -32,6 +32,8 @@ from guarded.errors import InMemoryTable, MigrationError, Refused
 from guarded.schema import Column
 from guarded.steps import Kind, Target
 
+# A statement without these words takes nothing that the authorizer does not tell.
+MAY_TAKE = re.compile(r"\b(REPLACE|NULL|DROP)\b", re.IGNORECASE)
 WRITES = {
     sqlite3.SQLITE_INSERT: "insert",
     sqlite3.SQLITE_UPDATE: "update",
@@ -287,7 +289,7 @@ class SqliteLedger:
         return changed
 
     def _is_same(self, old: SchemaObject, new: SchemaObject) -> bool:
-        """Whether the text is as it was, but for strings in double quotes.
+        """Return True if the text is as it was, but for strings in double quotes.
 
         SQLite's RENAME COLUMN and DROP COLUMN put them into single ones, wherever they are.
         """
@@ -487,16 +489,18 @@ def dangling(execute: Execute, table: str) -> set[tuple[Any, ...]]:
     return {(*row[:3], tuple(columns.get(row[3], ()))) for row in rows}
 
 
-def _taken(sql: str, touched: Touched, own: Iterable[Write]) -> set[Target]:
+def _taken(sql: str, touched: Touched, own: Sequence[Write]) -> set[Target]:
     """Tables, columns and rows whose values go with the statement."""
     takes = {target for target in touched.drops if target.kind is Kind.TABLE}
+    is_text_telling = MAY_TAKE.search(sql) is not None
+    replaces = is_text_telling and taken.replaces_rows(sql)
+    emptied = taken.emptied_columns(sql) if is_text_telling else frozenset()
     for write in own:
-        goes = write.kind == "delete" or taken.replaces_rows(sql)
-        if goes and _table(write.table) not in takes:
+        if (write.kind == "delete" or replaces) and _table(write.table) not in takes:
             takes.add(Target(Kind.ROWS, write.table))
-        if write.column is not None and fold(write.column) in taken.emptied_columns(sql):
+        if write.column is not None and fold(write.column) in emptied:
             takes.add(Target(Kind.COLUMN, write.table, write.column))
-    column = taken.dropped_column(sql) if touched.alters else None
+    column = taken.dropped_column(sql) if is_text_telling and touched.alters else None
     return takes | {Target(Kind.COLUMN, t.table, column) for t in touched.alters if column}
 
 

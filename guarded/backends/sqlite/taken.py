@@ -10,7 +10,7 @@ AFTER_SET = ("WHERE", "FROM", "RETURNING", "ORDER", "LIMIT")
 
 
 def replaces_rows(sql: str) -> bool:
-    """Whether a row can go for another that has the same key."""
+    """Return True if a row can go for another that has the same key."""
     words = [token.keyword for token in tokens(sql)]
     return words[:1] == ["REPLACE"] or ("OR", "REPLACE") in itertools.pairwise(words)
 
