@@ -492,7 +492,7 @@ def dangling(execute: Execute, table: str) -> set[tuple[Any, ...]]:
 def _taken(sql: str, touched: Touched, own: Sequence[Write]) -> set[Target]:
     """Tables, columns and rows whose values go with the statement."""
     takes = {target for target in touched.drops if target.kind is Kind.TABLE}
-    is_text_telling = MAY_TAKE.search(sql) is not None
+    is_text_telling = bool(own or touched.alters) and MAY_TAKE.search(sql) is not None
     replaces = is_text_telling and taken.replaces_rows(sql)
     emptied = taken.emptied_columns(sql) if is_text_telling else frozenset()
     for write in own:
