@@ -60,6 +60,10 @@ class FillEach(NamedTuple):
     make: Callable[[], str]
 
 
+class RawText(bytes):
+    """A text whose bytes are not valid in the database's encoding."""
+
+
 class Refill(NamedTuple):
     """Put back rows of a table, or with a ``key`` the columns of rows that are there.
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from guarded.backends.interface import Inspector, Names
+from guarded.changes import RawText
 from guarded.errors import KeptFailed, Refused
 from guarded.schema import Table
 from guarded.steps import Kept, Kind, Target
@@ -189,6 +190,8 @@ def _encoded(value: Any) -> Any:
     """Put a value that JSON has no word for into an object of one item."""
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"bytes": base64.b64encode(bytes(value)).decode()}
+    if isinstance(value, str) and not _is_valid(value):
+        return {"text": base64.b64encode(value.encode("utf-8", "surrogateescape")).decode()}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(value)}
     return value
@@ -197,5 +200,17 @@ def _encoded(value: Any) -> Any:
 def _decoded(value: Any) -> Any:
     if isinstance(value, dict):
         ((kind, text),) = value.items()
-        return base64.b64decode(text) if kind == "bytes" else float(text)
+        if kind == "float":
+            return float(text)
+        raw = base64.b64decode(text)
+        return RawText(raw) if kind == "text" else raw
     return value
+
+
+def _is_valid(text: str) -> bool:
+    """Old damage comes from the database with a surrogate for each byte that is no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -186,3 +186,21 @@ def test_down_of_a_database_of_an_earlier_version_asks_nothing_new(pets, make_ru
     assert runner.unkept() == []
     runner.down()
     assert pets.execute("SELECT DISTINCT name FROM pets").fetchall() == [("none",)]
+
+
+def test_a_text_that_is_no_utf_8_comes_back_as_it_was(connect, make_runner):
+    connection = connect()
+    connection.executescript(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT);"
+        "INSERT INTO t VALUES (1, CAST(X'ff41' AS TEXT)), (2, 'plain'), (3, X'ff')"
+    )
+    up = "migrator.migrate(migrator.drop_column('t', 'a'))"
+    down = "migrator.migrate(migrator.add_column('t', 'a', TextField(null=True)))"
+    runner = make_runner({"step": migration(up, down)})
+    runner.up()
+    runner.down()
+    assert connection.execute("SELECT id, hex(a), typeof(a) FROM t").fetchall() == [
+        (1, "FF41", "text"),
+        (2, "706C61696E", "text"),
+        (3, "FF", "blob"),
+    ]

@@ -119,6 +119,8 @@ def _reason(
         if (content := external_content(item)) is None:
             return _try_reading(clone, item)
         table, names = content
+        if why := _try(stand_ins, f"SELECT * FROM {quote(table)}"):
+            return why
         there = {fold(c.name) for c in inspect.columns(clone.execute, table)}
         if inspect.find(clone.execute, table, "table") is not None:
             there.add("rowid")  # of a view, SQLite takes that for NULL

@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect
 from guarded.backends.sqlite.text import quote
-from guarded.changes import Refill
+from guarded.changes import RawText, Refill
 
 
 def refill(connection: Any, change: Refill) -> int:
     """Give how many rows have their values back.  Wants the triggers of the table at rest."""
-    table, size = quote(change.table), len(change.key)
-    if size:
-        places = " AND ".join(f"{quote(name)} IS ?" for name in change.key)
-        sets = ", ".join(f"{quote(name)} = ?" for name in change.columns)
-        sql = f"UPDATE OR IGNORE {table} SET {sets} WHERE {places}"
-    else:
-        columns = ", ".join(map(quote, change.columns))
-        marks = ", ".join("?" * len(change.columns))
-        sql = f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({marks})"
+    size = len(change.key)
     before = _changes(connection.execute)
-    # A row has its key first, and the statement last.
-    connection.executemany(sql, (row[size:] + row[:size] for row in change.rows))
+    plain = "?" * (size + len(change.columns))
+    raw: list[tuple[Any, ...]] = []
+    connection.executemany(_sql(change, plain), _plain_rows(change.rows, size, raw))
+    for row in raw:
+        marks = ["CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in row]
+        connection.execute(_sql(change, marks), tuple(map(_bytes, row)))
     filled = _changes(connection.execute) - before
     return filled - _drop_what_dangles(connection.execute, change)
+
+
+def _sql(change: Refill, marks: Sequence[str]) -> str:
+    """``marks`` are those of the columns, and then of the key."""
+    table, count = quote(change.table), len(change.columns)
+    if not change.key:
+        columns = ", ".join(map(quote, change.columns))
+        return f"INSERT OR IGNORE INTO {table} ({columns}) VALUES ({', '.join(marks)})"
+    pairs = zip(change.key, marks[count:])
+    places = " AND ".join(f"{quote(name)} IS {mark}" for name, mark in pairs)
+    sets = ", ".join(f"{quote(name)} = {mark}" for name, mark in zip(change.columns, marks))
+    return f"UPDATE OR IGNORE {table} SET {sets} WHERE {places}"
+
+
+def _plain_rows(
+    rows: Iterable[tuple[Any, ...]], size: int, raw: list[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...]]:
+    """The columns and then the key of each; put those aside that the driver can't bind."""
+    for row in rows:
+        moved = row[size:] + row[:size]
+        if any(isinstance(value, RawText) for value in moved):
+            raw.append(moved)
+        else:
+            yield moved
+
+
+def _bytes(value: Any) -> Any:
+    return bytes(value) if isinstance(value, RawText) else value
 
 
 def _drop_what_dangles(execute: Execute, change: Refill) -> int:

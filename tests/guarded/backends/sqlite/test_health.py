@@ -138,3 +138,20 @@ def test_a_key_that_pointed_nowhere_before_is_no_damage_of_the_run(connect, make
     make_runner({"step": migration(body)}).up()
     rows = connect().execute("PRAGMA foreign_key_check").fetchall()
     assert [row[:3] for row in rows] == [("b", 1, "a")]
+
+
+def test_the_content_of_an_index_may_need_a_function_of_the_application(connect, make_runner):
+    connection = connect()
+    connection.executescript(
+        """
+        CREATE TABLE docs (id INTEGER PRIMARY KEY, name TEXT, kind INT);
+        CREATE VIEW content AS SELECT id AS rowid, app_title(name) AS title FROM docs;
+        CREATE VIRTUAL TABLE found USING fts4 (content="content", title);
+        INSERT INTO docs VALUES (1, 'a', 2);
+        """
+    )
+    verbs = "m.add_index('docs', ('kind',)), m.rename_column('docs', 'kind', 'sort'), m.rename_table('found', 'search')"
+    runner = make_runner({"step": migration(f"m = migrator\nm.migrate({verbs})")})
+    assert runner.forecast().findings == ()
+    runner.up()
+    assert connection.execute("SELECT sort FROM docs").fetchall() == [(2,)]
