@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from textwrap import dedent, indent
@@ -24,7 +24,7 @@ from guarded.project import Models, Project
 from guarded.run import Runner
 from guarded.schema import Schema
 from server.migrations.migrate import migrator
-from tests import apsw_driver
+from tests import apsw_driver, postgres
 
 ROOT = Path(__file__).parent.parent
 MIGRATE = ROOT / "server" / "migrations" / "migrate.py"
@@ -132,6 +132,28 @@ def connect(path: Path):
     yield open_one
     for connection in connections:
         connection.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgres", metavar="BIN", help="a folder with PostgreSQL's programs")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[postgres.Server]:
+    """A running PostgreSQL, of this process of the tests."""
+    binaries = request.config.getoption("--postgres")
+    with postgres.running(Path(binaries) if binaries else None) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(
+    postgres_server: postgres.Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The URL of an empty database on it, with the server's own pg_dump first in the PATH."""
+    monkeypatch.setenv("PATH", f"{postgres_server.binaries}{os.pathsep}{os.environ['PATH']}")
+    with postgres_server.database() as name:
+        yield postgres_server.url(name)
 
 
 def populate(path: Path, meetings: int) -> None:

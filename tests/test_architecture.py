@@ -34,6 +34,7 @@ ORDER = [
     "promises",
     "kept",
     "backends.sqlite",
+    "backends.postgresql",
     "verbs",
     "forecast",
     "run",
@@ -97,10 +98,13 @@ def test_a_module_imports_only_what_stands_below_it(file):
         assert place is None or own is None or place <= own, f"{file} imports {module}"
 
 
-@pytest.mark.parametrize("file", modules_of(GUARDED / "backends" / "sqlite"), ids=name_of)
+KINDS = [GUARDED / "backends" / "sqlite", GUARDED / "backends" / "postgresql"]
+
+
+@pytest.mark.parametrize("file", [file for kind in KINDS for file in modules_of(kind)], ids=name_of)
 def test_a_backend_has_no_circle_in_itself(file):
     """Whatever a module of the backend imports at once, directly or not, is not the module."""
-    names = {name_of(found): found for found in modules_of(GUARDED / "backends" / "sqlite")}
+    names = {name_of(found): found for found in modules_of(file.parent)}
     waiting, seen = {name_of(file)}, set()
     while waiting:
         module = waiting.pop()
@@ -119,7 +123,11 @@ def test_the_engine_knows_nothing_of_the_server(file):
 @pytest.mark.parametrize("file", modules_of(GUARDED) + modules_of(ROOT / "server"), ids=name_of)
 def test_a_driver_is_imported_by_its_own_backend_only(file):
     drivers = {m.split(".")[0] for m in imports_of(file)} & {"sqlite3", "psycopg", "apsw"}
-    allowed = {"guarded/backends/sqlite": {"sqlite3"}, "server/db": {"sqlite3"}}
+    allowed = {
+        "guarded/backends/sqlite": {"sqlite3"},
+        "guarded/backends/postgresql": {"psycopg"},
+        "server/db": {"sqlite3"},
+    }
     folder = file.parent.relative_to(ROOT).as_posix()
     assert drivers <= allowed.get(folder, set())
 
@@ -138,7 +146,15 @@ def test_a_backend_is_named_only_where_a_location_is_read(file):
         return
     is_late = name_of(file) == "guarded.cli.session"
     imported = imports_of(file, late=not is_late)
-    assert not {m for m in imported if m.startswith("guarded.backends.sqlite")}
+    kinds = tuple(name_of(kind / "__init__.py") for kind in KINDS)
+    assert not {m for m in imported if m.startswith(kinds)}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=name_of)
+def test_a_backend_knows_no_other(kind):
+    others = tuple(name_of(other / "__init__.py") for other in KINDS if other != kind)
+    for file in modules_of(kind):
+        assert not {m for m in imports_of(file) if m.startswith(others)}
 
 
 def test_playhouse_is_called_by_the_project_and_named_once_more():

@@ -23,6 +23,7 @@ from guarded.errors import (
     DatabaseLocked,
     KeptFailed,
     MigrationError,
+    UnusableDatabase,
 )
 from guarded.patience import Patience
 from guarded.project import Project
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 COULD_NOT = 2
 JSON_VERSION = 1  # of the documents in docs/json.md; raised when a key changes its meaning or goes
+EXTRA = "pip install 'meeting-server[postgresql]'"
 Function = Callable[..., Any]
 # The option or command that helps, for an error of the engine.
 HINTS: dict[type[MigrationError], str] = {
@@ -98,9 +100,17 @@ class Session:
 def locate(project: Project, location: str | None) -> Backend:
     """The database of this URL or path, by default the project's; the one place that knows which
     kinds there are.  Raises UnusableDatabase."""
+    named = project.location() if location is None else location
+    scheme = named.partition(":")[0].lower()
+    if scheme.startswith("postgres"):
+        try:
+            from guarded.backends.postgresql import connect as postgresql
+        except ImportError as exc:
+            why = f"needs the driver psycopg, which can't be loaded: {exc}"
+            raise UnusableDatabase(f"{scheme}:…", why, f"install the extra: {EXTRA}") from exc
+        return postgresql.locate(named, project.register)
     from guarded.backends.sqlite import connect
 
-    named = project.location() if location is None else location
     return connect.locate(named, project.register)
 
 
