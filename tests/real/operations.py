@@ -348,8 +348,7 @@ def _indexing(source: Source, column: Column, of: Of) -> Iterator[Operation]:
 
 
 def _dropping_key(source: Source, column: Column, of: Of) -> Iterator[Operation]:
-    from guarded.backends.sqlite.ddl import _foreign_key
-    from guarded.backends.sqlite.edits import without_constraint
+    from guarded.backends.sqlite.edits import foreign_key, without_constraint
 
     t, c = source.table, column.name
     _, _, parent, _, to, on_update, on_delete = source.keys[c][:7]
@@ -358,7 +357,7 @@ def _dropping_key(source: Source, column: Column, of: Of) -> Iterator[Operation]
         "drop_foreign_key", _call("drop_foreign_key_constraint", t, c),
         _call("add_foreign_key_constraint", t, c, parent, to, on_delete, on_update),
         f"SELECT NOT count(*) FROM pragma_foreign_key_list({_text(t)}) WHERE \"from\" = {_text(c)}",
-        lambda table: without_constraint(table, _foreign_key(table, c)), returns=False,
+        lambda table: without_constraint(table, foreign_key(table, c)), returns=False,
     )  # fmt: skip
 
 

@@ -16,19 +16,25 @@ from typing import Any, ClassVar
 from peewee import OperationalError, SqliteDatabase
 
 from guarded.backends.interface import Ledger
-from guarded.backends.sqlite import catalogue, describe, edits, inspect, unknown
-from guarded.backends.sqlite.health import Ailments, ailments, mentioned, trigger_event
+from guarded.backends.sqlite import (
+    catalogue,
+    conversion,
+    dependencies,
+    describe,
+    edits,
+    inspect,
+    native,
+    unknown,
+)
+from guarded.backends.sqlite.health import Ailments, ailments, trigger_event
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.rebuild import free_name, rebuild
 from guarded.backends.sqlite.text import (
-    Constraint,
     CreateTable,
     UnreadableTable,
     fold,
-    mentions,
     parse,
     quote,
-    tokens,
 )
 from guarded.changes import (
     AddColumn,
@@ -60,8 +66,6 @@ from guarded.errors import Refused
 from guarded.schema import Column, ForeignKey, Index, Table
 from guarded.steps import Action, Kind, Target
 
-NATIVE_CONSTRAINTS = (3, 53, 0)  # from here on ALTER TABLE has NOT NULL and named CHECKs
-
 
 class Waiting:
     """A table that waits for its changes; ``values`` as in rebuild().  ``is_edit``: they alter no
@@ -85,8 +89,8 @@ class SqliteDdl:
         self.refilled = 0
 
     @functools.cached_property
-    def _stand_ins(self) -> unknown.StandIns:
-        return unknown.StandIns(self.database.connection())
+    def _alter(self) -> native.Alter:
+        return native.Alter(self.database.connection(), self._execute, self.ledger)
 
     # Looks.
 
@@ -127,32 +131,7 @@ class SqliteDdl:
         return f"it is the rowid, and SQLite would not assign ids to {type_}; keep INTEGER"
 
     def altered_by_type(self, table: Table, column: Column, type_: str) -> str | None:
-        """By the affinities, https://www.sqlite.org/datatype3.html section 3."""
-        name = quote(column.name)
-        number = f"CAST({name} AS NUMERIC)"
-        # A text that looks like a number becomes one, and would come back in another spelling.
-        as_number = (
-            f"(typeof({name}) = 'text' AND +{name} = {number} AND CAST({number} AS TEXT) <> {name})"
-        )
-        as_real = (
-            f"(typeof({name}) = 'integer' AND CAST(CAST({name} AS REAL) AS INTEGER) <> {name})"
-        )
-        as_text = f"(typeof({name}) = 'real' AND CAST(CAST({name} AS TEXT) AS REAL) <> {name})"
-        storage = type_.upper() if "STRICT" in table.options else describe.affinity(type_)
-        found = {
-            "INTEGER": as_number,
-            "INT": as_number,
-            "NUMERIC": as_number,
-            "REAL": f"({as_number} OR {as_real})",
-            "TEXT": as_text,
-        }
-        if column.storage in ("BLOB", "ANY"):  # they take each value as it comes
-            found["TEXT"] = f"(typeof({name}) IN ('integer', 'real'))"
-            found |= dict.fromkeys(
-                ("INTEGER", "INT", "NUMERIC", "REAL"),
-                f"(typeof({name}) = 'text' AND +{name} = {number})",
-            )
-        return None if storage == column.storage else found.get(storage)
+        return conversion.altered(table, column, type_)
 
     def resting(self, change: Fill) -> str:
         triggers = [
@@ -167,20 +146,14 @@ class SqliteDdl:
             children = dict.fromkeys(child for child, _ in self.children(change.table))
             return [f"table '{child}'" for child in children]
         if isinstance(change, DropColumn):
-            return self._obstacles_to_drop(change)
+            definition = self._definition(self._stored(change.table))
+            keys = self.children(change.table)
+            return dependencies.obstacles(self.read, change, definition, keys)
         return []
 
     def affected(self, change: Change) -> Iterable[Target]:
-        if isinstance(change, DropTable):
-            own = inspect.dependents(self.read, change.table)
-            return [Target(Kind.ID_MARK, change.table), *(o.target for o in own)]
-        if isinstance(change, DropColumn):
-            return [i for i in self._indexes_of(change) if not self._others_in(i, change)]
-        if isinstance(change, RenameTable):
-            moved = [Target(Kind.TABLE, change.new_name), Target(Kind.ID_MARK, change.table)]
-            return moved + self._mentioning(change.table)
-        if isinstance(change, RenameColumn):
-            return self._mentioning(change.column)
+        if isinstance(change, (DropTable, DropColumn, RenameTable, RenameColumn)):
+            return dependencies.affected(self.read, change)
         return []
 
     # Changes.
@@ -224,7 +197,7 @@ class SqliteDdl:
                 rebuild(
                     self.read,
                     self._execute,
-                    self._run_natively,
+                    self._alter.run,
                     table,
                     waiting.definition,
                     waiting.values,
@@ -240,7 +213,7 @@ class SqliteDdl:
     def _wait(self, change: Alteration) -> None:
         stored = self._stored(change.table)
         before = self._definition(stored)
-        definition = _EDITS[type(change)](before, change)
+        definition = edits.edited(before, change)
         table = self.table(stored.name)
         assert table is not None
         waiting = self._waiting.setdefault(fold(stored.name), Waiting(stored, definition))
@@ -253,23 +226,8 @@ class SqliteDdl:
             waiting.values[change.column] = change.cast
 
     def _is_native(self, change: Alteration) -> bool:
-        """Return True if this SQLite's ALTER TABLE can do it."""
         definition = self._definition(self._stored(change.table))
-        if isinstance(change, AddColumn):
-            return change.value is None and _is_addable(change.definition)
-        if isinstance(change, DropColumn):
-            name = fold(change.column)
-            column = definition.column(change.column)
-            own = [c for c in definition.constraints if definition.subjects(c) == {name}]
-            own += [c for c in column.constraints if c.kind in ("UNIQUE", "REFERENCES")]
-            return not own and not edits.has_comment_before(definition, column)
-        if self.database.server_version < NATIVE_CONSTRAINTS:
-            return False
-        if isinstance(change, AddConstraint):
-            return tokens(change.definition)[0].keyword == "CHECK"
-        if isinstance(change, DropConstraint):
-            return definition.constraint(change.name).kind == "CHECK"
-        return isinstance(change, (SetNotNull, DropNotNull))
+        return native.can_alter(definition, change, self.database.server_version)
 
     def _create_table(self, change: NewTable) -> None:
         model = change.model
@@ -346,7 +304,7 @@ class SqliteDdl:
 
     def _add_column(self, change: AddColumn) -> None:
         sql = f"ALTER TABLE {quote(change.table)} ADD COLUMN {change.definition}"
-        self._run_natively(lambda: self._execute(sql))
+        self._alter.run(lambda: self._execute(sql))
 
     def _drop_column(self, change: DropColumn) -> None:
         # It writes every row anew, by the key; a stand-in must not compare keys.
@@ -399,67 +357,10 @@ class SqliteDdl:
         """By playhouse's operation; by the same SQL where playhouse takes a dot for a schema."""
         renamed = (table, arguments[0]) if verb == "rename_table" else ("", "")
         if "." in table:
-            self._run_natively(lambda: self._execute(sql), renamed)
+            self._alter.run(lambda: self._execute(sql), renamed)
         else:
             run = getattr(self.playhouse, verb)(table, *arguments).run
-            self._run_natively(run, renamed)
-
-    def _run_natively(self, run: Callable[[], Any], renamed: tuple[str, str] = ("", "")) -> None:
-        """SQLite's ALTER TABLE compiles every view and trigger of the whole schema.
-
-        What only the application registers gets stand-ins meanwhile; what was broken before steps
-        aside, and comes back as it was.
-        """
-        stand_ins = self._stand_ins
-        try:
-            stand_ins.run(run)
-        except (OperationalError, sqlite3.OperationalError) as exc:
-            if not str(exc).startswith("error in "):
-                raise
-            with self.ledger.trusting():
-                broken = [t for t in ailments(self.read) if t.kind in (Kind.VIEW, Kind.TRIGGER)]
-            if not broken:
-                raise
-            with self._aside(broken, renamed):
-                stand_ins.run(run)
-        finally:
-            stand_ins.remove()
-
-    @contextmanager
-    def _aside(self, broken: Sequence[Target], renamed: tuple[str, str]) -> Iterator[None]:
-        """Without these views and triggers; they come back in their places.
-
-        What is sound around them is made anew for that, and is there in the block: a rename
-        rewrites it.  ``renamed``: a table's name before and after the block.
-        """
-        lame = {(t.kind.value, fold(t.name or t.table)) for t in broken}
-        views = {fold(t.table) for t in broken if t.kind is Kind.VIEW}
-        tables = views | {fold(t.table) for t in broken if t.kind is Kind.TRIGGER}
-        doomed = [
-            o
-            for o in inspect.objects(self.read, "view", "trigger")
-            if (fold(o.name) if o.kind == "view" else fold(o.table))
-            in (views if o.kind == "view" else tables)
-        ]
-        doomed.sort(key=lambda o: o.kind, reverse=True)  # triggers go first, and come last
-        sound = [
-            o for o in doomed if (o.kind, fold(o.name)) not in lame and fold(o.table) not in views
-        ]
-        with self.ledger.trusting():
-            self._drop_all(doomed)
-            for item in sound:
-                self._execute(item.sql)
-        yield
-        with self.ledger.trusting():
-            texts = {(o.kind, o.name): o.sql for o in inspect.objects(self.read)}
-            self._drop_all(sound)
-            for item in doomed:
-                text = texts.get((item.kind, item.name)) or _moved(item, *renamed)
-                self._execute(text)
-
-    def _drop_all(self, items: Sequence[SchemaObject]) -> None:
-        for item in reversed(items):
-            self._execute(f"DROP {item.kind.upper()} {quote(item.name)}")
+            self._alter.run(run, renamed)
 
     def _execute(self, sql: str | None, params: Any = None) -> Any:
         return self.database.execute_sql(sql, params)
@@ -479,50 +380,6 @@ class SqliteDdl:
             raise Refused(
                 f"table '{stored.name}' can't be altered: it is no ordinary table"
             ) from None
-
-    def _indexes_of(self, change: DropColumn) -> list[Target]:
-        return [
-            Target(Kind.INDEX, o.table, o.name)
-            for o in inspect.dependents(self.read, change.table)
-            if o.kind == "index" and fold(change.column) in self._columns_in(o)
-        ]
-
-    def _columns_in(self, index: SchemaObject) -> set[str]:
-        """The columns that the index needs, folded; a string is none, whatever it spells."""
-        rows = self.read(f"PRAGMA index_xinfo({quote(index.name)})")
-        plain = {fold(row[2]) for row in rows if row[5] and row[2] is not None}
-        all_columns = {fold(c.name) for c in inspect.columns(self.read, index.table)}
-        return plain | (mentioned(_body(index)) & all_columns)
-
-    def _others_in(self, index: Target, change: DropColumn) -> bool:
-        """Return True if the index is about other columns, too."""
-        stored = inspect.find(self.read, str(index.name), "index")
-        return stored is not None and self._columns_in(stored) != {fold(change.column)}
-
-    def _obstacles_to_drop(self, change: DropColumn) -> list[str]:
-        found = [
-            f"index '{index.name}'"
-            for index in self._indexes_of(change)
-            if self._others_in(index, change)
-        ]
-        definition = self._definition(self._stored(change.table))
-        found += definition.obstacles(change.column)
-        others = [c for c in definition.columns if fold(c.name) != fold(change.column)]
-        if all(c.constraint("GENERATED") for c in others):
-            found.append(f"table '{change.table}', which has no other column,")
-        for child, key in self.children(change.table):
-            if fold(change.column) in map(fold, key.parent_columns):
-                found.append(f"the foreign key of table '{child}'")
-        for trigger in inspect.dependents(self.read, change.table):
-            if trigger.kind == "trigger" and fold(change.column) in map(
-                fold, trigger_event(trigger.sql or "")[1]
-            ):
-                found.append(str(trigger))
-        return found
-
-    def _mentioning(self, name: str) -> list[Target]:
-        """A rename rewrites the text of every object that speaks of the old name."""
-        return [o.target for o in inspect.objects(self.read) if mentions(o.sql, name)]
 
     def _refuse_hidden(self, table: str) -> None:
         """Raise Refused for a name that SQLite would take for a temporary object."""
@@ -598,38 +455,6 @@ NOT_OF_THE_CHANGE = ("interrupted", "database or disk is full", "disk I/O error"
 # Changes that leave every view, trigger and key as it is.
 HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Refill, Statement)
 
-_EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
-    AddColumn: lambda table, change: edits.with_column(table, change.definition),
-    DropColumn: lambda table, change: edits.without_column(table, change.column),
-    SetNotNull: lambda table, change: edits.with_not_null(table, change.column),
-    DropNotNull: lambda table, change: edits.without_not_null(table, change.column),
-    SetDefault: lambda table, change: edits.with_default(table, change.column, change.default),
-    DropDefault: lambda table, change: edits.without_default(table, change.column),
-    SetType: lambda table, change: edits.with_type(table, change.column, change.type),
-    AddConstraint: lambda table, change: edits.with_constraint(
-        table, f"CONSTRAINT {quote(change.name)} {change.definition}"
-    ),
-    DropConstraint: lambda table, change: edits.without_constraint(
-        table, table.constraint(change.name)
-    ),
-    DropForeignKey: lambda table, change: edits.without_constraint(
-        table, _foreign_key(table, change.column)
-    ),
-}
-
-
-def _moved(item: SchemaObject, old: str, new: str) -> str:
-    """The text of a trigger whose table was renamed; nothing else in it can be told apart."""
-    sql = item.sql or ""
-    if item.kind != "trigger" or fold(item.table) != fold(old):
-        return sql
-    words = tokens(sql)
-    on = next(i for i, word in enumerate(words) if word.keyword == "ON")
-    while words[on + 2].text == ".":  # ON main.table
-        on += 2
-    name = words[on + 1]
-    return f"{sql[: name.start]}{quote(new)}{sql[name.end :]}"
-
 
 def _fires_on(trigger: SchemaObject, column: str) -> bool:
     event, names = trigger_event(trigger.sql or "")
@@ -661,31 +486,3 @@ def _named(target: Target) -> str:
     if target.kind is Kind.FOREIGN_KEY:
         return f"the foreign key of table '{target.table}'"
     return f"{target.kind.value} '{target.name or target.table}'"
-
-
-def _body(index: SchemaObject) -> str:
-    """The text of a CREATE INDEX from its columns on."""
-    return (index.sql or "").partition("(")[2]
-
-
-def _is_addable(definition: str) -> bool:
-    """Return True if SQLite's ADD COLUMN takes it, https://www.sqlite.org/lang_altertable.html."""
-    column = CreateTable(f"CREATE TABLE t ({definition})").columns[0]
-    if column.constraint("PRIMARY") or column.constraint("UNIQUE"):
-        return False
-    if generated := column.constraint("GENERATED"):
-        return generated.tokens[-1].keyword != "STORED"
-    default = column.constraint("DEFAULT")
-    if default is None:
-        return column.constraint("NOT") is None
-    return not (default.tokens[1].text == "(" or default.tokens[1].keyword.startswith("CURRENT_"))
-
-
-def _foreign_key(definition: CreateTable, column: str) -> Constraint:
-    own = definition.column(column).constraint("REFERENCES")
-    keys = [
-        c
-        for c in definition.constraints
-        if c.kind == "FOREIGN" and definition.subjects(c) == {fold(column)}
-    ]
-    return own or keys[0]

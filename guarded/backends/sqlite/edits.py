@@ -7,9 +7,30 @@ table does not have.
 
 from __future__ import annotations
 
-from guarded.backends.sqlite.text import ColumnDefinition, Constraint, CreateTable, fold
+from collections.abc import Callable
+from typing import Any
+
+from guarded.backends.sqlite.text import ColumnDefinition, Constraint, CreateTable, fold, quote
+from guarded.changes import (
+    AddColumn,
+    AddConstraint,
+    Alteration,
+    DropColumn,
+    DropConstraint,
+    DropDefault,
+    DropForeignKey,
+    DropNotNull,
+    SetDefault,
+    SetNotNull,
+    SetType,
+)
 
 Span = tuple[int, int, str]  # from, to, and what stands there instead
+
+
+def edited(table: CreateTable, change: Alteration) -> CreateTable:
+    """Return the statement of the table as the change makes it."""
+    return _EDITS[type(change)](table, change)
 
 
 def with_not_null(table: CreateTable, name: str) -> CreateTable:
@@ -77,6 +98,17 @@ def without_constraint(table: CreateTable, constraint: Constraint) -> CreateTabl
     return _replace(table, _trimmed(table, constraint))
 
 
+def foreign_key(definition: CreateTable, column: str) -> Constraint:
+    """The constraint that makes this column alone a foreign key."""
+    own = definition.column(column).constraint("REFERENCES")
+    keys = [
+        c
+        for c in definition.constraints
+        if c.kind == "FOREIGN" and definition.subjects(c) == {fold(column)}
+    ]
+    return own or keys[0]
+
+
 def _without(table: CreateTable, column: ColumnDefinition, kind: str) -> CreateTable:
     doomed = [constraint for constraint in column.constraints if constraint.kind == kind]
     return _replace(table, *(_trimmed(table, constraint) for constraint in doomed))
@@ -116,3 +148,21 @@ def _replace(table: CreateTable, *spans: Span) -> CreateTable:
     for start, end, text in sorted(spans, reverse=True):
         sql = sql[:start] + text + sql[end:]
     return CreateTable(sql)
+
+
+_EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
+    AddColumn: lambda table, change: with_column(table, change.definition),
+    DropColumn: lambda table, change: without_column(table, change.column),
+    SetNotNull: lambda table, change: with_not_null(table, change.column),
+    DropNotNull: lambda table, change: without_not_null(table, change.column),
+    SetDefault: lambda table, change: with_default(table, change.column, change.default),
+    DropDefault: lambda table, change: without_default(table, change.column),
+    SetType: lambda table, change: with_type(table, change.column, change.type),
+    AddConstraint: lambda table, change: with_constraint(
+        table, f"CONSTRAINT {quote(change.name)} {change.definition}"
+    ),
+    DropConstraint: lambda table, change: without_constraint(table, table.constraint(change.name)),
+    DropForeignKey: lambda table, change: without_constraint(
+        table, foreign_key(table, change.column)
+    ),
+}
