@@ -218,6 +218,27 @@ def kinds_of_tables(execute: Execute) -> dict[str, str]:
     return {row[1]: row[2] for row in rows if row[0] == "main"}
 
 
+def shadows(execute: Execute) -> dict[str, str]:
+    """Map each part of a virtual table, folded, to that table."""
+    kinds = kinds_of_tables(execute)
+    virtual = sorted((n for n, kind in kinds.items() if kind == "virtual"), key=len)
+    return {
+        fold(name): owner
+        for name, kind in kinds.items()
+        if kind == "shadow"
+        for owner in virtual
+        if fold(name).startswith(f"{fold(owner)}_")
+    }
+
+
+def id_marks(execute: Execute) -> dict[str, int]:
+    """Return the highest id that each table with AUTOINCREMENT has given out."""
+    if not has_table(execute, "sqlite_sequence"):
+        return {}
+    marks = execute("SELECT name, seq FROM sqlite_sequence WHERE typeof(seq) = 'integer'")
+    return {str(name): int(mark) for name, mark in marks}
+
+
 def compile_only(execute: Execute, sql: str, params: Sequence[Any] = ()) -> None:
     """Let SQLite compile a statement, and its authorizer see it, without running it.
 

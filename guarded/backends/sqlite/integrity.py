@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect, unknown
-from guarded.backends.sqlite.text import quote
+from guarded.backends.sqlite.text import fold, quote
 from guarded.findings import Finding, Severity
 
 # The words of sqlite3.c, "integrity_check".
@@ -49,6 +49,21 @@ def check(execute: Execute, *, deep: bool) -> Integrity:
             return Integrity(damage=(str(exc),))
     parts = [_check_table(execute, pragma, name) for name in inspect.kinds_of_tables(execute)]
     return Integrity(*(tuple(dict.fromkeys(sum(part, ()))) for part in zip(*parts)))
+
+
+def dangling(execute: Execute, table: str) -> set[tuple[Any, ...]]:
+    """Rows of the table whose foreign key points nowhere: table, rowid, parent, the key's columns.
+
+    A key that SQLite can't check, because the parent's columns are not unique, is one such row.
+    """
+    columns: dict[int, list[str]] = {}  # by the number of the key, which another key can change
+    for number, _, _, name, *_ in execute(f"PRAGMA foreign_key_list({quote(table)})"):
+        columns.setdefault(number, []).append(fold(name))
+    try:
+        rows = list(execute(f"PRAGMA foreign_key_check({quote(table)})"))
+    except sqlite3.OperationalError as exc:
+        return {(table, None, str(exc), None)}
+    return {(*row[:3], tuple(columns.get(row[3], ()))) for row in rows}
 
 
 def findings(integrity: Integrity, restore: str) -> list[Finding]:

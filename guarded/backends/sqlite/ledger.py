@@ -18,17 +18,17 @@ from guarded.backends.interface import (
     ChangedObject,
     Dangling,
     Effects,
-    Execute,
     FallenMark,
     Left,
     RowCount,
     Written,
 )
-from guarded.backends.sqlite import health, inspect, taken
+from guarded.backends.sqlite import forbidden, health, inspect, taken
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.text import fold, quote, spelling, tokens
+from guarded.backends.sqlite.integrity import dangling
+from guarded.backends.sqlite.text import fold, spelling, tokens
 from guarded.changes import AddConstraint, Change, DropTable, Fill, SetType
-from guarded.errors import InMemoryTable, MigrationError, Refused
+from guarded.errors import InMemoryTable, MigrationError
 from guarded.schema import Column
 from guarded.steps import Kind, Target
 
@@ -91,8 +91,8 @@ class SqliteLedger:
         self._execute = connection.execute
         self._authorizer = _Authorizer(connection, in_memory)
         self._objects = {_key(o.target): o for o in inspect.objects(self._execute)}
-        self._marks = _marks(self._execute)
-        self._shadows = _shadows(self._execute)
+        self._marks = inspect.id_marks(self._execute)
+        self._shadows = inspect.shadows(self._execute)
         self._dangling: dict[str, set[tuple[Any, ...]]] = {}
         # Of before the first statement of a migration's own that changes the schema.
         self._ailments: health.Ailments | None = None
@@ -141,15 +141,9 @@ class SqliteLedger:
         if not self._authorizer.armed or (sql in self._known and not meant):
             return Effects()
         if VACUUM.match(sql):
-            raise Refused(
-                f"'{self._migration}' may not VACUUM, which can't run inside of a transaction; do "
-                "it by hand, while nobody uses the database"
-            )
+            raise forbidden.vacuum(self._migration)
         if not self._connection.in_transaction:
-            raise Refused(
-                f"the transaction ended before '{self._migration}' did, as it does on a full disk; "
-                "this statement would not be undone with the rest"
-            )
+            raise forbidden.outside_of_transaction(self._migration)
         self._written |= self._authorizer.seen().writes
         touched = self._authorizer.compile(sql, params)
         if touched.objects and self._ailments is None and not is_own:
@@ -254,7 +248,7 @@ class SqliteLedger:
         return Written(counts, self._unseen())
 
     def _unseen(self) -> list[str]:
-        self._shadows.update(_shadows(self._execute))
+        self._shadows.update(inspect.shadows(self._execute))
         written = self._written | self._authorizer.seen().writes
         owners = {self._owner(write.table) for write in written}
         return [
@@ -308,7 +302,7 @@ class SqliteLedger:
             return ()
 
     def _fallen(self) -> list[FallenMark]:
-        now = _marks(self._execute)
+        now = inspect.id_marks(self._execute)
         return [
             FallenMark(table, mark, now.get(table, 0))
             for table, mark in self._marks.items()
@@ -325,29 +319,6 @@ class SqliteLedger:
                 culprit = self._culprits.get((Kind.FOREIGN_KEY, child))
                 found.append(Dangling(child, parent, rows, culprit))
         return found
-
-
-# Pragmas that have no effect inside of a transaction, or that would reach around the guards.
-PRAGMAS = {
-    "foreign_keys": "is ignored inside of a transaction; a run has foreign keys off, and checks "
-    "them itself before it commits",
-    "journal_mode": "can't change inside of a transaction; set it once by hand, while nobody uses "
-    "the database",
-    "page_size": "takes effect by VACUUM only, which can't run inside of a transaction; do both by "
-    "hand, while nobody uses the database",
-    "auto_vacuum": "takes effect by VACUUM only, which can't run inside of a transaction; do both "
-    "by hand, while nobody uses the database",
-    "encoding": "can't change once there is a table",
-    "synchronous": "can't change inside of a transaction",
-    "temp_store": "would drop temporary tables; leave it out",
-    "writable_schema": "lets statements reach around every guard; use a verb",
-    "legacy_alter_table": "would leave names behind in views and triggers; use a verb",
-    "ignore_check_constraints": "would let rows in that the schema forbids; leave it out",
-    "defer_foreign_keys": "has no effect: a run has foreign keys off and checks them before it "
-    "commits",
-    "locking_mode": "is of one connection; leave it out",
-    "schema_version": "is SQLite's own; leave it out",
-}
 
 
 class _Authorizer:
@@ -430,21 +401,14 @@ class _Authorizer:
         if not self.armed:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_TRANSACTION:
-            self._refusal = Refused(
-                f"'{self._migration}' may not {one} the transaction: a run is one transaction, so "
-                "that it can be undone as a whole; leave that out (executescript commits, too)"
-            )
+            self._refusal = forbidden.transaction(self._migration, one)
             return sqlite3.SQLITE_DENY
         if action == sqlite3.SQLITE_ATTACH:
-            self._refusal = Refused(
-                f"'{self._migration}' may not attach another file; it would not be undone with the "
-                "rest, and is in no backup"
-            )
+            self._refusal = forbidden.attach(self._migration)
             return sqlite3.SQLITE_DENY
-        if action == sqlite3.SQLITE_PRAGMA and two is not None and fold(one or "") in PRAGMAS:
-            self._refusal = Refused(
-                f"'{self._migration}' sets PRAGMA {one}, which {PRAGMAS[fold(one or '')]}"
-            )
+        is_setting = action == sqlite3.SQLITE_PRAGMA and two is not None
+        if is_setting and fold(one or "") in forbidden.PRAGMAS:
+            self._refusal = forbidden.pragma(self._migration, str(one))
             return sqlite3.SQLITE_DENY
         table = None
         if action in WRITES and one is not None and not one.startswith("sqlite_"):
@@ -466,27 +430,9 @@ class _Authorizer:
             self._refusal = InMemoryTable(*self._in_memory[fold(table)])
             return sqlite3.SQLITE_DENY
         if table is not None and fold(table) == history.TABLE:
-            self._refusal = Refused(
-                f"'{self._migration}' may not change {history.TABLE}, which says what was applied; "
-                "use fake or down"
-            )
+            self._refusal = forbidden.history(self._migration)
             return sqlite3.SQLITE_DENY
         return sqlite3.SQLITE_OK
-
-
-def dangling(execute: Execute, table: str) -> set[tuple[Any, ...]]:
-    """Rows of the table whose foreign key points nowhere: table, rowid, parent, the key's columns.
-
-    A key that SQLite can't check, because the parent's columns are not unique, is one such row.
-    """
-    columns: dict[int, list[str]] = {}  # by the number of the key, which another key can change
-    for number, _, _, name, *_ in execute(f"PRAGMA foreign_key_list({quote(table)})"):
-        columns.setdefault(number, []).append(fold(name))
-    try:
-        rows = list(execute(f"PRAGMA foreign_key_check({quote(table)})"))
-    except sqlite3.OperationalError as exc:
-        return {(table, None, str(exc), None)}
-    return {(*row[:3], tuple(columns.get(row[3], ()))) for row in rows}
 
 
 def _taken(sql: str, touched: Touched, own: Sequence[Write]) -> set[Target]:
@@ -521,23 +467,3 @@ def _table(name: str) -> Target:
 def _key(target: Target) -> Key:
     """Return kind and folded name: names of a kind are unique, whatever the table."""
     return target.kind, fold(target.name if target.name is not None else target.table)
-
-
-def _shadows(execute: Execute) -> dict[str, str]:
-    """Map each part of a virtual table, folded, to that table."""
-    kinds = inspect.kinds_of_tables(execute)
-    virtual = sorted((n for n, kind in kinds.items() if kind == "virtual"), key=len)
-    return {
-        fold(name): owner
-        for name, kind in kinds.items()
-        if kind == "shadow"
-        for owner in virtual
-        if fold(name).startswith(f"{fold(owner)}_")
-    }
-
-
-def _marks(execute: Execute) -> dict[str, int]:
-    if not inspect.has_table(execute, "sqlite_sequence"):
-        return {}
-    marks = execute("SELECT name, seq FROM sqlite_sequence WHERE typeof(seq) = 'integer'")
-    return {str(name): int(mark) for name, mark in marks}
