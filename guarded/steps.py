@@ -114,6 +114,10 @@ class Step(NamedTuple):
 Found = tuple[str, str, str]  # a verb, and the table and name of what it was about
 
 
+def found(verb: str, target: Target) -> Found:
+    return verb, target.table, target.name or ""
+
+
 class Kept(NamedTuple):
     """A file with values that were dropped, see ``guarded.kept``; ``unkept`` says which others were
     not kept, and why."""

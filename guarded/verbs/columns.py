@@ -24,17 +24,9 @@ from guarded.errors import Refused, RowsDoNotFit, nearest
 from guarded.schema import Column, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
-from guarded.verbs import tables
-from guarded.verbs.perform import (
-    Deed,
-    Deeds,
-    Look,
-    Skip,
-    So,
-    declared_default,
-    default_sql,
-    unique_name,
-)
+from guarded.verbs import fields, tables
+from guarded.verbs.deeds import Deed, Deeds, Skip, So, unique_name
+from guarded.verbs.perform import Look
 
 
 def add_column(
@@ -56,21 +48,21 @@ def add_column(
         yield from _all_found(found, present)
         return
     value, each = None, None
-    if not field.null and declared_default(field) is None and not allow_not_null:
+    if not field.null and tables.declared_default(field) is None and not allow_not_null:
         if field.default is None:
             if look.has_rows(found):
                 raise RowsDoNotFit(f"{target} is not null but has no default; give the field one")
         elif not callable(field.default):
-            default = SQL(f"DEFAULT {look.value_of(field, field.default)}")
+            default = SQL(f"DEFAULT {fields.value_of(look, field, field.default)}")
             field.constraints = [*(field.constraints or []), default]
         elif field.unique:
             each = field.default
         else:
-            value = look.value_of(field, field.default())
+            value = fields.value_of(look, field, field.default())
     if field.unique and each is None and not field.null:
         _refuse_shared(look, found, target)
     field.null = field.null or each is not None
-    definition = look.column_definition(field)
+    definition = fields.column_definition(look, field)
     change = AddColumn(found.name, column_name, definition, value)
     yield Deed(Action.ADD, target, change, makes=True)
     if each is not None:
@@ -180,17 +172,17 @@ def apply_default(look: Look, table: str, column_name: str, field: Field) -> Dee
         return
     default = field.default() if callable(field.default) else field.default
     empty = f"{look.names.quote(column_name)} IS NULL"
-    yield from fill(look, table, column_name, look.value_of(field, default), empty)
+    yield from fill(look, table, column_name, fields.value_of(look, field, default), empty)
 
 
 def _fill_each(look: Look, target: Target, field: Field, make: Callable[[], Any]) -> Deed:
-    change = FillEach(target.table, str(target.name), lambda: look.value_of(field, make()))
+    change = FillEach(target.table, str(target.name), lambda: fields.value_of(look, field, make()))
     return Deed(Action.FILL, target, change, counts=True)
 
 
 def _refuse_other(look: Look, table: Table, present: Column, field: Field) -> None:
     """Raise Refused when the column that is there is not the one that is asked for."""
-    wanted = look.ddl.column(table.name, look.column_definition(field))
+    wanted = look.ddl.column(table.name, fields.column_definition(look, field))
     if wanted is None:
         return
     differs = (
@@ -249,7 +241,7 @@ def add_column_default(look: Look, table: str, column: str, default: Any) -> Dee
     """Set the default: a value, ``SQL('…')``, or, as in playhouse, text that ends in ``)`` or
     ``'`` and is SQL already."""
     found, present, target = look.existing_column(table, column)
-    wanted = default_sql(look, default)
+    wanted = fields.default_sql(look, default)
     if present.default is not None and present.meaning == look.names.meaning(
         wanted, present.storage
     ):
@@ -277,7 +269,7 @@ def alter_column_type(
 ) -> Deeds:
     """Give the column the field's type; ``cast`` is SQL for the values, where they change."""
     found, present, target = look.existing_column(table, column)
-    wanted = look.type_of(field)
+    wanted = fields.type_of(look, field)
     if look.names.spelling(present.type) == look.names.spelling(wanted):
         yield Skip(target, f"already {wanted}", is_so=True)
         return

@@ -11,7 +11,8 @@ from guarded.schema import ForeignKey, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
 from guarded.verbs.columns import rows_have
-from guarded.verbs.perform import Deed, Deeds, Look, Skip, So, unique_name
+from guarded.verbs.deeds import Deed, Deeds, Skip, So, unique_name
+from guarded.verbs.perform import Look
 
 
 def add_constraint(look: Look, table: str, name: str, constraint: Any) -> Deeds:

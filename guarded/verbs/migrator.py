@@ -12,7 +12,8 @@ from typing import Any
 
 from guarded.errors import Refused, nearest
 from guarded.verbs import columns, constraints, tables
-from guarded.verbs.perform import Deeds, Performer
+from guarded.verbs.deeds import Deeds
+from guarded.verbs.perform import Performer
 
 Verb = Callable[..., Deeds]
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from peewee import SQL, Database, Field, ForeignKeyField, IntegrityError, OperationalError
+from peewee import Database, IntegrityError, OperationalError
 
 from guarded.backends.interface import Backend, Ddl, Effects, Inspector, Ledger, Session
 from guarded.changes import (
@@ -43,67 +43,15 @@ from guarded.steps import (
     Outcome,
     Step,
     Target,
+    found,
     statement,
 )
 from guarded.steps import column as column_of
+from guarded.verbs.deeds import Deed, Deeds, Skip, So
+from guarded.verbs.undo import INVERSES, Undo, renamed, subject
 
-# A default that needs no parentheses of its own: a literal, a word, or what is in some already.
-PLAIN = re.compile(r"[-+]?[\w.]+|[xX]?'(?:[^']|'')*'|\"[^\"]*\"|\((?:[^()]|\([^()]*\))*\)")
 SELECTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
-
-
-class Skip(NamedTuple):
-    """Nothing to do, and why.  ``is_so``: what the verb asks for was so already."""
-
-    target: Target
-    why: str
-    is_so: bool = False
-
-
-class So(NamedTuple):
-    """Return what a verb of this name would find to be so already; no step of its own."""
-
-    verb: str
-    target: Target
-
-
-class Deed(NamedTuple):
-    """A change to be made, and the step that it is.
-
-    ``makes``: the target was not there before.  ``loses``: its values go with it.  ``counts``: the
-    step is a skip when no row was changed.  ``empties``: no value is left there.
-    ``is_raw``: a statement of the migration's own.
-    """
-
-    action: Action
-    target: Target
-    change: Change
-    note: str = ""
-    renamed_to: str | None = None
-    makes: bool = False
-    loses: bool = False
-    counts: bool = False
-    is_raw: bool = False
-    empties: bool = False
-
-
-Deeds = Iterator[Skip | So | Deed]
-# The verbs that undo each other: a ``down`` leaves alone what its ``up`` found to be so.
-INVERSES = {
-    "add_not_null": ("drop_not_null",),
-    "drop_not_null": ("add_not_null",),
-    "add_column_default": ("drop_column_default", "add_column_default"),
-    "drop_column_default": ("add_column_default",),
-    "alter_column_type": ("alter_column_type",),
-    "add_constraint": ("drop_constraint",),
-    "drop_constraint": ("add_constraint", "add_unique"),
-    "add_unique": ("drop_constraint",),
-    "add_foreign_key_constraint": ("drop_foreign_key_constraint",),
-    "drop_foreign_key_constraint": ("add_foreign_key_constraint",),
-    "rename_table": ("rename_table",),
-    "rename_column": ("rename_column",),
-}
 
 
 class Rows:
@@ -232,22 +180,22 @@ class Performer:
     def perform(self, verb: Callable[..., Deeds], arguments: tuple[Any, ...]) -> None:
         """Do all that the verb describes.  Raises Refused."""
         name = verb.__name__
-        if name in INVERSES:
-            target = _subject(name, arguments)
-            if any(self.look.was_found(inverse, target) for inverse in INVERSES[name]):
+        if self.look.undo is not None and name in INVERSES:
+            target = subject(name, arguments)
+            if self.look.undo.was_so(name, target):
                 why = "kept: it was so before this migration"
                 self._note(Step(Action.SKIP, target, why))
                 return
         for item in verb(self.look, *arguments):
             if isinstance(item, So):
-                self.found.add(_found(item.verb, item.target))
+                self.found.add(found(item.verb, item.target))
             elif isinstance(item, Skip):
                 self._note(Step(Action.SKIP, item.target, item.why))
                 if item.is_so:
-                    self.found.add(_found(name, item.target))
+                    self.found.add(found(name, item.target))
             else:
                 # From here on it is so because of this migration.
-                self.found -= {_found(v, item.target) for v in (name, *INVERSES.get(name, ()))}
+                self.found -= {found(v, item.target) for v in (name, *INVERSES.get(name, ()))}
                 self._do(item)
 
     def settle(self) -> None:
@@ -334,8 +282,9 @@ class Performer:
     def _follow(self, target: Target, new_name: str) -> None:
         """Give what this migration made or found its new name, and what it undoes."""
         fold = self.look.names.fold
-        self.found = {_renamed(found, target, new_name, fold) for found in self.found}
-        self.look.follow(target, new_name)
+        self.found = {renamed(fact, target, new_name, fold) for fact in self.found}
+        if self.look.undo is not None:
+            self.look.undo.follow(target, new_name)
         if target.kind is Kind.TABLE:
             self.made = {made.moved(target.table, new_name) for made in self.made}
         elif target in self.made:
@@ -449,36 +398,11 @@ class Look:
         names = backend.names
         self.backend, self.inspector, self.names = backend, session.inspector, names
         self.ddl, self.ledger, self.playhouse, self.rows = ddl, ledger, playhouse, rows
-        self._made = None if made is None else {self._key(target) for target in made.targets}
-        self._found: set[Found] = {
-            (verb, names.fold(table), names.fold(name))
-            for verb, table, name in (made.found if made else ())
-        }
-
-    def follow(self, target: Target, new_name: str) -> None:
-        """Know what the ``up`` did by the names that it has from here on."""
-        fold = self.names.fold
-        self._found = {_renamed(found, target, fold(new_name), fold) for found in self._found}
-        if self._made is not None:
-            old = self._key(target)
-            self._made = {_moved(key, old, fold(new_name)) for key in self._made}
-
-    def was_found(self, verb: str, target: Target) -> bool:
-        """Return True if the ``up`` of a migration that is undone found this to be so already."""
-        _, table, name = _found(verb, target)
-        return (verb, self.names.fold(table), self.names.fold(name)) in self._found
+        self.undo = Undo(names.fold, made) if made is not None else None
 
     def kept(self, target: Target) -> str | None:
         """Return why a drop is not done, or None."""
-        if self._made is None or self._key(target) in self._made:
-            return None
-        return "kept: it is older than this migration"
-
-    def _key(self, target: Target) -> tuple[Kind, str, str]:
-        # An index or trigger is known by its name alone.
-        is_named = target.kind in (Kind.INDEX, Kind.TRIGGER)
-        table = "" if is_named else self.names.fold(target.table)
-        return target.kind, table, self.names.fold(target.name or "")
+        return self.undo.kept(target) if self.undo is not None else None
 
     def table(self, name: str) -> Table | None:
         """Raises InMemoryTable for a table that no migration can reach."""
@@ -548,77 +472,11 @@ class Look:
         """Return True if the database takes the two names for one."""
         return self.names.fold(one) == self.names.fold(two)
 
-    # Peewee's fields as SQL.
-
     def sql_of(self, node: Any) -> str:
         """A node of Peewee's as SQL with its values in it."""
         sql, params = self.playhouse.make_context().sql(node).query()
         assert not params, "what becomes part of a schema has no parameters"
         return str(sql)
-
-    def column_definition(self, field: Field) -> str:
-        context = self.playhouse.make_context()
-        context.sql(field.ddl(context))
-        if isinstance(field, ForeignKeyField):
-            self.playhouse.add_inline_fk_sql(context, field)
-            if field.deferrable:  # playhouse leaves it out
-                context.literal(f" DEFERRABLE {field.deferrable}")
-        sql, params = context.query()
-        assert not params, "a column definition has no parameters"
-        return str(sql)
-
-    def type_of(self, field: Field) -> str:
-        context = self.playhouse.make_context()
-        sql, _ = context.sql(field.ddl_datatype(context)).query()
-        return str(sql)
-
-    def value_of(self, field: Field, value: Any) -> str:
-        """As SQL.  A BlobField knows how to store bytes only once it has a model."""
-        stored = value if isinstance(value, bytes) else field.db_value(value)
-        return self.names.literal(stored)
-
-
-def _found(verb: str, target: Target) -> Found:
-    return verb, target.table, target.name or ""
-
-
-def _renamed(found: Found, target: Target, new_name: str, fold: Callable[[str], str]) -> Found:
-    """The same fact after its table or column was renamed."""
-    verb, table, name = found
-    if fold(table) != fold(target.table):
-        return found
-    if target.kind is Kind.TABLE:
-        return verb, new_name, name
-    is_of_column = "constraint" not in verb or "foreign_key" in verb
-    is_renamed = is_of_column and fold(name) == fold(target.name or "")
-    return (verb, table, new_name) if is_renamed else found
-
-
-def _moved(
-    key: tuple[Kind, str, str], old: tuple[Kind, str, str], new_name: str
-) -> tuple[Kind, str, str]:
-    """The same key, as ``Look._key`` makes it, after what ``old`` is the key of was renamed."""
-    if old[0] is Kind.TABLE and key[1] == old[1]:
-        return key[0], new_name, key[2]
-    return (old[0], old[1], new_name) if key == old else key
-
-
-def _subject(verb: str, arguments: tuple[Any, ...]) -> Target:
-    """By the arguments alone, what one of INVERSES is about: it may refuse before it says so."""
-    table, *names = map(str, arguments)
-    if verb == "rename_table":
-        return Target(Kind.TABLE, table)
-    if verb == "add_unique":
-        return Target(Kind.CONSTRAINT, table, unique_name(names))
-    kind = Kind.COLUMN
-    if "constraint" in verb:
-        kind = Kind.FOREIGN_KEY if "foreign_key" in verb else Kind.CONSTRAINT
-    return Target(kind, table, names[0])
-
-
-def unique_name(columns: Iterable[str]) -> str:
-    """The name of the constraint that ``add_unique`` makes."""
-    return f"uniq_{'_'.join(columns)}"
 
 
 def _tables_changed(change: Change) -> tuple[str | None, ...]:
@@ -630,26 +488,3 @@ def _tables_changed(change: Change) -> tuple[str | None, ...]:
     if isinstance(change, RenameTable):
         return change.table, change.new_name
     return ()
-
-
-def declared_default(field: Field) -> str | None:
-    """The SQL after DEFAULT among the field's constraints."""
-    for constraint in field.constraints or ():
-        text = getattr(constraint, "sql", "")
-        if isinstance(text, str) and text.strip().upper().startswith("DEFAULT"):
-            return text.strip()[len("DEFAULT") :].strip()
-    return None
-
-
-def default_sql(look: Look, default: Any) -> str:
-    """A default as playhouse takes it: a value, ``SQL('…')``, or text that is SQL already."""
-    if default is None:
-        raise Refused("a default must not be None; use drop_column_default")
-    if callable(default) and not isinstance(default, SQL):
-        default = default()
-    if isinstance(default, SQL):
-        text = str(default.sql).strip()
-        return text if PLAIN.fullmatch(text) else f"({text})"
-    if isinstance(default, str) and default.endswith((")", "'")):
-        return default if default[0] in "'(" else f"({default})"
-    return look.names.literal(default)

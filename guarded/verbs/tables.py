@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from peewee import SQL, ValueLiterals
+from peewee import SQL, Field, ValueLiterals
 from peewee import Index as PeeweeIndex
 from peewee import Table as PeeweeTable
 
@@ -25,7 +25,8 @@ from guarded.steps import column as column_of
 from guarded.steps import index as index_of
 from guarded.steps import table as table_of
 from guarded.verbs import columns
-from guarded.verbs.perform import Deed, Deeds, Look, Skip, So, declared_default
+from guarded.verbs.deeds import Deed, Deeds, Skip, So
+from guarded.verbs.perform import Look
 
 
 def create_table(look: Look, model: Any) -> Deeds:
@@ -70,6 +71,15 @@ def complete_table(look: Look, model: Any) -> Deeds:
                 yield item
     if is_complete:
         yield Skip(table_of(name), "complete")
+
+
+def declared_default(field: Field) -> str | None:
+    """The SQL after DEFAULT among the field's constraints."""
+    for constraint in field.constraints or ():
+        text = getattr(constraint, "sql", "")
+        if isinstance(text, str) and text.strip().upper().startswith("DEFAULT"):
+            return text.strip()[len("DEFAULT") :].strip()
+    return None
 
 
 def drop_table(

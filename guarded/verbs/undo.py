@@ -1,0 +1,92 @@
+"""Facts about the ``up`` of a migration, so that its ``down`` undoes nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from guarded.steps import Found, Kind, Made, Target
+from guarded.verbs.deeds import unique_name
+
+# The verbs that undo each other: a ``down`` leaves alone what its ``up`` found to be so.
+INVERSES = {
+    "add_not_null": ("drop_not_null",),
+    "drop_not_null": ("add_not_null",),
+    "add_column_default": ("drop_column_default", "add_column_default"),
+    "drop_column_default": ("add_column_default",),
+    "alter_column_type": ("alter_column_type",),
+    "add_constraint": ("drop_constraint",),
+    "drop_constraint": ("add_constraint", "add_unique"),
+    "add_unique": ("drop_constraint",),
+    "add_foreign_key_constraint": ("drop_foreign_key_constraint",),
+    "drop_foreign_key_constraint": ("add_foreign_key_constraint",),
+    "rename_table": ("rename_table",),
+    "rename_column": ("rename_column",),
+}
+
+
+class Undo:
+    """What an ``up`` made and found, by the names that it has now."""
+
+    def __init__(self, fold: Callable[[str], str], made: Made) -> None:
+        self._fold = fold
+        self._made = {self._key(target) for target in made.targets}
+        self._found: set[Found] = {
+            (verb, fold(table), fold(name)) for verb, table, name in made.found
+        }
+
+    def follow(self, target: Target, new_name: str) -> None:
+        """Know the facts by the names that they have from here on."""
+        new, old = self._fold(new_name), self._key(target)
+        self._found = {renamed(found, target, new, self._fold) for found in self._found}
+        self._made = {_moved(key, old, new) for key in self._made}
+
+    def was_so(self, verb: str, target: Target) -> bool:
+        """Return True if the ``up`` found the effect of this verb's inverse to be so already."""
+        folded = self._fold(target.table), self._fold(target.name or "")
+        return any((inverse, *folded) in self._found for inverse in INVERSES[verb])
+
+    def kept(self, target: Target) -> str | None:
+        """Return why a drop is not done, or None."""
+        is_own = self._key(target) in self._made
+        return None if is_own else "kept: it is older than this migration"
+
+    def _key(self, target: Target) -> tuple[Kind, str, str]:
+        # An index or trigger is known by its name alone.
+        is_named = target.kind in (Kind.INDEX, Kind.TRIGGER)
+        table = "" if is_named else self._fold(target.table)
+        return target.kind, table, self._fold(target.name or "")
+
+
+def renamed(found: Found, target: Target, new_name: str, fold: Callable[[str], str]) -> Found:
+    """The same fact after its table or column was renamed."""
+    verb, table, name = found
+    if fold(table) != fold(target.table):
+        return found
+    if target.kind is Kind.TABLE:
+        return verb, new_name, name
+    is_of_column = "constraint" not in verb or "foreign_key" in verb
+    is_renamed = is_of_column and fold(name) == fold(target.name or "")
+    return (verb, table, new_name) if is_renamed else found
+
+
+def _moved(
+    key: tuple[Kind, str, str], old: tuple[Kind, str, str], new_name: str
+) -> tuple[Kind, str, str]:
+    """The same key, as ``Undo._key`` makes it, after what ``old`` is the key of was renamed."""
+    if old[0] is Kind.TABLE and key[1] == old[1]:
+        return key[0], new_name, key[2]
+    return (old[0], old[1], new_name) if key == old else key
+
+
+def subject(verb: str, arguments: tuple[Any, ...]) -> Target:
+    """Return the target of one of INVERSES by its arguments alone: it may refuse to look."""
+    table, *names = map(str, arguments)
+    if verb == "rename_table":
+        return Target(Kind.TABLE, table)
+    if verb == "add_unique":
+        return Target(Kind.CONSTRAINT, table, unique_name(names))
+    kind = Kind.COLUMN
+    if "constraint" in verb:
+        kind = Kind.FOREIGN_KEY if "foreign_key" in verb else Kind.CONSTRAINT
+    return Target(kind, table, names[0])
