@@ -33,6 +33,7 @@ ORDER = [
     "diff",
     "promises",
     "kept",
+    "copies",
     "backends.sqlite",
     "backends.postgresql",
     "verbs",

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from guarded.patience import Patience as Patience
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from guarded.changes import Change, Fill
     from guarded.findings import Finding
     from guarded.project import Project
@@ -230,6 +233,32 @@ class Backup(NamedTuple):
     findings: tuple[Finding, ...]
 
 
+class Origin(Enum):
+    """The reason why a copy of a database was made."""
+
+    RUN = "run"
+    BY_HAND = "by hand"
+    RESTORE = "restore"
+
+
+class Copy(NamedTuple):
+    """A file that ``restore`` can put in the place of the database.  ``at`` is UTC."""
+
+    path: Path
+    origin: Origin
+    at: datetime
+    size: int
+
+
+class KeptFile(NamedTuple):
+    """A file with the values that a migration dropped, see ``guarded.kept``.  ``at`` is UTC."""
+
+    path: Path
+    migration: str
+    at: datetime
+    size: int
+
+
 class Backend(Protocol):
     """One database, which may not exist yet."""
 
@@ -288,27 +317,36 @@ class Backend(Protocol):
         """Find tables whose only rows another tool left in a copy."""
 
     def back_up(
-        self, patience: Patience, on_progress: OnProgress, *, deep: bool = False
+        self,
+        patience: Patience,
+        on_progress: OnProgress,
+        *,
+        deep: bool = False,
+        by_hand: bool = False,
     ) -> Backup | None:
         """Take a backup; None while there is no database, or where this kind keeps none.
 
-        ``deep``: look for damaged indexes, too.  Raises BackupFailed.
+        ``deep``: look for damaged indexes, too.  ``by_hand``: ``prune_backups`` leaves it.  Raises
+        BackupFailed.
         """
 
-    def backups(self) -> list[Path]:
-        """The oldest first."""
+    def copies(self) -> list[Copy]:
+        """Return the backups, and what ``restore`` kept; the oldest first."""
+
+    def reading_copy(self, copy: Copy) -> AbstractContextManager[Inspector | None]:
+        """Read-only; None where this kind can't look into a copy.  Raises UnusableDatabase."""
 
     def file_to_keep(self, migration: str) -> Path | None:
         """Return the place for the values that this migration drops, or None if there is none."""
 
-    def kept_files(self) -> list[Path]:
+    def kept_files(self) -> list[KeptFile]:
         """The files of dropped values, the oldest first."""
 
     def owner(self) -> Path | None:
         """A file whose owner the files beside it belong to."""
 
     def prune_backups(self) -> None:
-        """Remove all backups but the newest."""
+        """Remove the backups of runs but the newest."""
 
     def restore(
         self, project: Project, file: Path, patience: Patience, on_progress: OnProgress

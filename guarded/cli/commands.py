@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -16,6 +16,7 @@ from guarded.cli.session import (
     command,
     run_and_exit,
     show_progress,
+    subgroup,
     to_argument,
     warn,
 )
@@ -236,11 +237,10 @@ def backup(session: Session) -> int:
     """
     runner = session.open()
     backend = runner.backend
-    taken = backend.back_up(runner.patience, show_progress, deep=True)
+    taken = backend.back_up(runner.patience, show_progress, deep=True, by_hand=True)
     if taken is None:
         why = f"{backend.version} keeps none" if backend.is_there else "there is no database yet"
         raise BackupFailed(Path(str(backend)), why)
-    backend.prune_backups()
     session.show(
         [f"backup   {taken.path}", *output.finding_lines(taken.findings)],
         backup=str(taken.path),
@@ -249,21 +249,74 @@ def backup(session: Session) -> int:
     return int(not taken.is_whole)
 
 
+def _copies(context: click.Context, parameter: click.Parameter, incomplete: str) -> Any:
+    from guarded.cli.backups import complete_copies
+
+    return complete_copies(context, parameter, incomplete)
+
+
 @command(cli)
-@click.argument("file", type=click.Path(path_type=Path))
-def restore(session: Session, file: Path) -> None:
+@click.argument("file", type=click.Path(path_type=Path), required=False, shell_complete=_copies)
+def restore(session: Session, file: Path | None) -> None:
     """Replace the database by a backup.
 
-    Keeps a copy of what was there.
+    Without FILE: lists the backups and asks.  Keeps a copy of what was there.
 
     Example: migrate.py restore data/backups/meetings.sqlite.20261122T101500Z
     """
+    if file is None:
+        from guarded.cli.backups import choose
+
+        file = choose(session)
     runner = session.open()
     aside = runner.backend.restore(session.project, file, runner.patience, show_progress)
     lines = [f"restored {runner.backend} from {file}"]
     if aside is not None:
         lines.append(f"kept     {aside}")
     session.show(lines, restored=str(file), kept=str(aside) if aside else None)
+
+
+@subgroup(cli)
+def backups(session: Session) -> None:
+    """List the backups and the files of dropped values.
+
+    With age, size and the newest migration in each.  Needs no database.
+
+    Example: migrate.py backups
+    """
+    from guarded.cli.backups import show
+
+    show(session)
+
+
+@command(backups)
+@click.option(
+    "--keep",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    metavar="N",
+    help="How many of each kind stay.",
+)
+@click.option(
+    "--include",
+    type=click.Choice(["by-hand", "restore", "dropped-values"]),
+    multiple=True,
+    help="A kind of file that stays otherwise; can be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Only show what would go.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def prune(session: Session, keep: int, include: tuple[str, ...], dry_run: bool, yes: bool) -> None:
+    """Remove old backups of runs.
+
+    Copies made by hand or by `restore`, and dropped values, which `down` brings back, stay unless
+    they are included.  Asks before it removes one of these.  All files of dropped values go then.
+
+    Example: migrate.py backups prune --keep 2
+    """
+    from guarded.cli.backups import prune
+
+    prune(session, keep, include, dry_run=dry_run, yes=yes)
 
 
 @command(cli)

@@ -129,13 +129,38 @@ def command(group: click.Group) -> Callable[[Function], click.Command]:
     """Add a command named like the function.  The function gets the session first."""
 
     def add(function: Function) -> click.Command:
-        name = function.__name__.rstrip("_").replace("_", "-")
-        make = click.command(name, params=list(OPTIONS))
+        make = click.command(_name_of(function), params=list(OPTIONS))
         made = make(click.pass_obj(_stoppable(function)))
         group.add_command(made)
         return made
 
     return add
+
+
+def subgroup(group: click.Group) -> Callable[[Function], click.Group]:
+    """Add a command that has commands of its own, and runs the function when none is named."""
+
+    def add(function: Function) -> click.Group:
+        def run_alone(session: Session) -> Any:
+            if click.get_current_context().invoked_subcommand is None:
+                return _stoppable(function)(session)
+            return None
+
+        make = click.group(
+            _name_of(function),
+            params=list(OPTIONS),
+            invoke_without_command=True,
+            help=function.__doc__,
+        )
+        made = make(click.pass_obj(run_alone))
+        group.add_command(made)
+        return made
+
+    return add
+
+
+def _name_of(function: Function) -> str:
+    return function.__name__.rstrip("_").replace("_", "-")
 
 
 class _Seconds(click.FloatRange):
@@ -153,6 +178,12 @@ def _names(context: click.Context, _: click.Parameter, incomplete: str) -> list[
     session = context.find_object(Session)
     listed = session.project.listed if session else []
     return [name for name in listed if name.startswith(incomplete)]
+
+
+def _files(context: click.Context, _: click.Parameter, incomplete: str) -> list[Any]:
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 # The argument that names a listed migration; a shell can complete it.
@@ -186,7 +217,7 @@ WAIT = "How long to wait for another process; 60 if not given."
 DATABASE = "If not given: DATABASE_URL, else DB_PATH, else the project's own."
 # Of every command and the group; they go into the session.
 OPTIONS = (
-    _option("--database", metavar="URL|PATH", help=DATABASE),
+    _option("--database", metavar="URL|PATH", help=DATABASE, shell_complete=_files),
     _option("--json", is_flag=True, help="Print one JSON document."),
     _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
     _option("--wait", type=_Seconds(), metavar="SECONDS", help=WAIT),

@@ -19,7 +19,16 @@ from guarded.errors import UnusableDatabase
 from guarded.patience import Patience
 
 if TYPE_CHECKING:
-    from guarded.backends.interface import Backup, Ddl, Inspector, Ledger, OnProgress, Session
+    from guarded.backends.interface import (
+        Backup,
+        Copy,
+        Ddl,
+        Inspector,
+        KeptFile,
+        Ledger,
+        OnProgress,
+        Session,
+    )
     from guarded.backends.postgresql.database import Database
     from guarded.findings import Finding
     from guarded.project import Project
@@ -195,23 +204,33 @@ class PostgresqlServer:
     # Care.
 
     def back_up(
-        self, patience: Patience, on_progress: OnProgress, *, deep: bool = False
+        self,
+        patience: Patience,
+        on_progress: OnProgress,
+        *,
+        deep: bool = False,
+        by_hand: bool = False,
     ) -> Backup | None:
         from guarded.backends.postgresql import backup
 
-        return backup.take(self, on_progress)
+        return backup.take(self, on_progress, by_hand=by_hand)
 
-    def backups(self) -> list[Path]:
+    def copies(self) -> list[Copy]:
         from guarded.backends.postgresql import backup
 
-        return backup.backups_of(self)
+        return backup.copies_of(self)
+
+    @contextmanager
+    def reading_copy(self, copy: Copy) -> Iterator[None]:
+        """Nothing: only pg_restore reads a dump."""
+        yield None
 
     def file_to_keep(self, migration: str) -> Path | None:
         from guarded.backends.postgresql import backup
 
         return backup.kept_file(self, migration)
 
-    def kept_files(self) -> list[Path]:
+    def kept_files(self) -> list[KeptFile]:
         from guarded.backends.postgresql import backup
 
         return backup.kept_files(self)

@@ -8,24 +8,21 @@ complete, so that a file with the name of a backup is one.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import sqlite3
 import time
 from contextlib import closing, suppress
-from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import quote as quote_url
 
-from guarded.backends.interface import Backup, OnProgress
+from guarded import copies
+from guarded.backends.interface import Backup, Copy, OnProgress, Origin
 from guarded.backends.sqlite import integrity
 from guarded.backends.sqlite.integrity import Integrity
 from guarded.errors import BackupFailed, DamagedDatabase
 
-KEPT = 5
 PAGES = 4096  # copied between two reports of progress
 ABANDONED = 3600.0  # seconds since the last write to a copy that is not complete
-STAMP = r"\d{8}T\d{6}(\.\d+)?Z"
 MARGIN = 1 << 20  # bytes that stay free beside the copy
 
 
@@ -35,29 +32,23 @@ def folder_of(path: Path) -> Path:
 
 def backups_of(path: Path) -> list[Path]:
     """Return the backups of this database, the oldest first."""
-    name = re.compile(rf"{re.escape(path.name)}\.{STAMP}")
-    return sorted(file for file in _files(folder_of(path)) if name.fullmatch(file.name))
+    return [copy.path for copy in copies_of(path) if copy.origin is not Origin.RESTORE]
 
 
-def kept_file(path: Path, migration: str) -> Path:
-    """Return the place, beside the backups, for the values that a migration drops."""
-    return folder_of(path) / f"{path.name}.kept.{stamp()}.{migration}.jsonl"
-
-
-def kept_files(path: Path) -> list[Path]:
-    """The files of dropped values of this database, the oldest first."""
-    name = re.compile(rf"{re.escape(path.name)}\.kept\.{STAMP}\.\w+\.jsonl")
-    return sorted(file for file in _files(folder_of(path)) if name.fullmatch(file.name))
-
-
-def prune(path: Path, keep: int = KEPT) -> None:
-    """Remove all backups of this database but the newest."""
-    for old in backups_of(path)[:-keep]:
-        old.unlink(missing_ok=True)
+def copies_of(path: Path) -> list[Copy]:
+    """Return the backups of this database, and what ``restore`` put aside; the oldest first."""
+    found = copies.copies(folder_of(path), path.name, Origin.RUN, Origin.BY_HAND)
+    found += copies.copies(path.parent, path.name, Origin.RESTORE)
+    return sorted(found, key=lambda copy: copy.at)
 
 
 def take(
-    source: sqlite3.Connection, path: Path, on_progress: OnProgress, *, deep: bool = False
+    source: sqlite3.Connection,
+    path: Path,
+    on_progress: OnProgress,
+    *,
+    deep: bool = False,
+    by_hand: bool = False,
 ) -> Backup:
     """Back up the database into ``backups`` beside it.
 
@@ -77,7 +68,8 @@ def take(
                 # Of a killed process; one that lives writes all the time.
                 if time.time() - file.stat().st_mtime > ABANDONED:
                     file.unlink()
-    target = folder / f"{path.name}.{stamp()}"
+    origin = Origin.BY_HAND if by_hand else Origin.RUN
+    target = folder / copies.copy_name(path.name, origin)
     found = copy(source, target, path, on_progress, deep=deep)
     return Backup(target, found.is_whole, tuple(integrity.findings(found, "restore a backup")))
 
@@ -153,11 +145,6 @@ def check(path: Path, *, deep: bool = False) -> Integrity:
             return integrity.check(connection.execute, deep=deep)
     except sqlite3.Error as exc:
         return Integrity(damage=(str(exc),))
-
-
-def stamp() -> str:
-    """UTC to the microsecond, which sorts as it passes and is not given out twice."""
-    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
 
 
 def open_read_only(path: Path, *more: str) -> sqlite3.Connection:

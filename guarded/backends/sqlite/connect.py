@@ -24,7 +24,7 @@ from guarded.patience import Patience
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
-    from guarded.backends.interface import Backup, Ledger, OnProgress, Session
+    from guarded.backends.interface import Backup, Copy, KeptFile, Ledger, OnProgress, Session
     from guarded.backends.interface import Inspector as AnyInspector
     from guarded.backends.sqlite.ddl import SqliteDdl
     from guarded.backends.sqlite.ledger import SqliteLedger
@@ -206,37 +206,57 @@ class SqliteFile:
     # Care.
 
     def back_up(
-        self, patience: Patience, on_progress: OnProgress, *, deep: bool = False
+        self,
+        patience: Patience,
+        on_progress: OnProgress,
+        *,
+        deep: bool = False,
+        by_hand: bool = False,
     ) -> Backup | None:
         from guarded.backends.sqlite import backup
 
         with self.connected(patience) as source:
             if source is None:
                 return None
-            return backup.take(source, self.path, on_progress, deep=deep)
+            return backup.take(source, self.path, on_progress, deep=deep, by_hand=by_hand)
 
-    def backups(self) -> list[Path]:
+    def copies(self) -> list[Copy]:
         from guarded.backends.sqlite import backup
 
-        return backup.backups_of(self.path)
+        return backup.copies_of(self.path)
 
-    def file_to_keep(self, migration: str) -> Path | None:
+    @contextmanager
+    def reading_copy(self, copy: Copy) -> Iterator[Inspector]:
         from guarded.backends.sqlite import backup
 
-        return backup.kept_file(self.path, migration)
+        try:
+            # Nobody writes it, and so SQLite needs no files beside it.
+            with closing(backup.open_read_only(copy.path, "immutable=1")) as connection:
+                yield Inspector(connection.execute)
+        except sqlite3.Error as exc:
+            raise self.at(copy.path)._unreadable(exc) from exc
 
-    def kept_files(self) -> list[Path]:
-        from guarded.backends.sqlite import backup
+    def file_to_keep(self, migration: str) -> Path:
+        from guarded import copies
 
-        return backup.kept_files(self.path)
+        return self._folder / copies.kept_name(self.path.name, migration)
+
+    def kept_files(self) -> list[KeptFile]:
+        from guarded import copies
+
+        return copies.kept_files(self._folder, self.path.name)
+
+    @property
+    def _folder(self) -> Path:
+        return self.path.parent / "backups"
 
     def owner(self) -> Path | None:
         return self.path
 
     def prune_backups(self) -> None:
-        from guarded.backends.sqlite import backup
+        from guarded import copies
 
-        backup.prune(self.path)
+        copies.prune(self._folder, self.path.name)
 
     def restore(
         self, project: Project, file: Path, patience: Patience, on_progress: OnProgress

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from guarded.backends.interface import Patience
+from guarded.backends.interface import Origin, Patience
 from guarded.backends.sqlite import backup, inspect, integrity, leftovers, processes, unknown
 from guarded.backends.sqlite.backup import megabytes
 from guarded.backends.sqlite.connect import SqliteFile, companions
@@ -59,10 +59,9 @@ def _survived(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[F
 
 def _kept(file: SqliteFile, project: Project) -> Iterator[Finding]:
     if files := file.kept_files():
-        size = megabytes(sum(found.stat().st_size for found in files))
-        sentence = (
-            f"{len(files)} files with dropped values, {size}, for the down of their migrations"
-        )
+        size = megabytes(sum(found.size for found in files))
+        many = "1 file" if len(files) == 1 else f"{len(files)} files"
+        sentence = f"{many} with dropped values, {size}, for the down of their migrations"
         yield Finding(Severity.FINE, "backups", sentence)
 
 
@@ -79,8 +78,11 @@ def _users(path: Path) -> Iterator[Finding]:
 
 
 def _backups(path: Path, project: Project) -> Iterator[Finding]:
-    if taken := backup.backups_of(path):
-        yield Finding(Severity.FINE, "backups", f"{len(taken)}, the newest is '{taken[-1]}'")
+    taken = [copy for copy in backup.copies_of(path) if copy.origin is not Origin.RESTORE]
+    if taken:
+        size = megabytes(sum(copy.size for copy in taken))
+        sentence = f"{len(taken)}, {size}, the newest is '{taken[-1].path}'"
+        yield Finding(Severity.FINE, "backups", sentence)
     else:
         yield Finding(Severity.NOTE, "backups", "there is none", f"{project.command} backup")
 

@@ -15,8 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from guarded import history
-from guarded.backends.interface import Execute, OnProgress, Patience
+from guarded import copies, history
+from guarded.backends.interface import Execute, OnProgress, Origin, Patience
 from guarded.backends.sqlite import backup, inspect, processes
 from guarded.backends.sqlite.connect import SqliteFile, companions
 from guarded.backends.sqlite.lock import when_free
@@ -56,7 +56,7 @@ def restore(
     with _staged(file, path, on_progress) as staging:
         with closing(backup.open_read_only(staging, "immutable=1")) as connection:
             _check_content(project, file, inspect.Inspector(connection.execute))
-        aside = path.with_name(f"{path.name}.replaced.{backup.stamp()}")
+        aside = path.with_name(copies.copy_name(path.name, Origin.RESTORE))
         if path.exists() and not backup.check_openable(path):
             with suppress(DamagedDatabase):
                 _replace_content(staging, path, aside, patience, on_progress)

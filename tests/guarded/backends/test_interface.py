@@ -160,10 +160,10 @@ class Other(SqliteFile):
 
     # This kind keeps no backups.
 
-    def back_up(self, patience, on_progress):
+    def back_up(self, patience, on_progress, **how):
         return None
 
-    def backups(self):
+    def copies(self):
         return []
 
     def prune_backups(self):

@@ -113,6 +113,19 @@ def test_the_document_of_new_is_on_the_page(make_project, path, capsys, flags):
     assert keys(json.loads(capsys.readouterr().out)) == keys(documented("new"))
 
 
+def test_the_documents_of_backups_are_on_the_page(run):
+    run("up")
+    found = run("backups")
+    assert keys(found) == keys(documented("backups"))
+    assert [each["origin"] for each in found["backups"]] == ["run", "run"]
+    assert all(
+        TIME.fullmatch(each["at"]) for part in ("backups", "dropped") for each in found[part]
+    )
+    pruned = run("backups", "prune", "--keep", "1")
+    assert keys(pruned) == keys(documented("backups prune"))
+    assert pruned["removed"] == [found["backups"][1]["file"]]
+
+
 def test_every_command_and_every_key_is_on_the_page():
     for name in command_line.list_commands(None):
         assert documented(name)["version"] == 1

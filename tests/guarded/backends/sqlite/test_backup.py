@@ -99,7 +99,7 @@ def test_the_newest_five_are_kept(path):
     ]
     for other in not_its_own:
         other.touch()
-    backup.prune(path)
+    SqliteFile(path).prune_backups()
     assert all(other.exists() for other in not_its_own)
     assert len(set(taken)) == 7
     assert set(backup.backups_of(path)) == {found for found in taken if found.exists()}
