@@ -3,10 +3,43 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from guarded.backends.interface import Inspector
-from guarded.schema import Column, Index, Schema, Table
+from guarded.schema import Column, ForeignKey, Index, Schema, Table
+
+
+class Relation(NamedTuple):
+    """A foreign key as an edge of a diagram.  ``is_optional``: a row may have no parent;
+    ``is_single``: a parent has one row at most."""
+
+    child: str
+    parent: str
+    key: ForeignKey
+    is_optional: bool
+    is_single: bool
+
+
+def relations(inspector: Inspector) -> list[Relation]:
+    """Return every foreign key, with the parent's name as the parent has it."""
+    found = []
+    for table in inspector.schema().values():
+        for key in table.foreign_keys:
+            parent = inspector.table(key.parent)
+            columns = [column for column in table.columns if column.name in key.columns]
+            unique: list[set[str | None]] = [set(table.key)] if table.key else []
+            unique += [set(i.columns) for i in table.indexes if i.unique and not i.partial]
+            found.append(
+                Relation(
+                    table.name,
+                    parent.name if parent else key.parent,
+                    key,
+                    any(column.nullable and not column.primary_key for column in columns),
+                    any(names <= set(key.columns) for names in unique),
+                )
+            )
+    return found
 
 
 def as_text(schema: Schema) -> str:
@@ -32,7 +65,7 @@ def as_text(schema: Schema) -> str:
     return "\n\n".join(blocks)
 
 
-def as_mermaid(schema: Schema) -> str:
+def as_mermaid(schema: Schema, edges: Sequence[Relation]) -> str:
     """https://mermaid.js.org/syntax/entityRelationshipDiagram.html"""
     lines = ["erDiagram"]
     for table in schema.values():
@@ -43,23 +76,27 @@ def as_mermaid(schema: Schema) -> str:
             comment = "" if column.nullable and not column.primary_key else ' "not null"'
             lines.append(f"        {type_} {_word(column.name)} {keys}".rstrip() + comment)
         lines.append("    }")
-    for table in schema.values():
-        for key in table.foreign_keys:
-            columns = ", ".join(key.columns)
-            lines.append(f'    {_word(key.parent)} ||--o{{ {_word(table.name)} : "{columns}"')
+    for edge in edges:
+        feet = f"{'|o' if edge.is_optional else '||'}--{'o|' if edge.is_single else 'o{'}"
+        columns = ", ".join(edge.key.columns).replace('"', "")
+        lines.append(f'    {_word(edge.parent)} {feet} {_word(edge.child)} : "{columns}"')
     return "\n".join(lines)
 
 
-def as_dot(schema: Schema) -> str:
-    """https://graphviz.org/doc/info/shapes.html#record"""
+def as_dot(schema: Schema, edges: Sequence[Relation]) -> str:
+    """https://graphviz.org/doc/info/shapes.html#record, with crow's feet of
+    https://graphviz.org/doc/info/arrows.html"""
     lines = ["digraph schema {", "    node [shape=record, fontname=monospace];"]
+    lines.append("    edge [dir=both];")
     for table in schema.values():
         rows = "\\l".join(_escape(f"{c.name} {c.type}") for c in table.columns)
         lines.append(f'    "{_quoted(table.name)}" [label="{{{_escape(table.name)}|{rows}\\l}}"];')
-    for table in schema.values():
-        for key in table.foreign_keys:
-            edge = f'"{_quoted(table.name)}" -> "{_quoted(key.parent)}"'
-            lines.append(f'    {edge} [label="{_quoted(", ".join(key.columns))}"];')
+    for edge in edges:
+        ends = f'"{_quoted(edge.child)}" -> "{_quoted(edge.parent)}"'
+        head = "teeodot" if edge.is_optional else "teetee"
+        tail = "teeodot" if edge.is_single else "crowodot"
+        label = _quoted(", ".join(edge.key.columns))
+        lines.append(f'    {ends} [label="{label}", arrowhead={head}, arrowtail={tail}];')
     return "\n".join([*lines, "}"])
 
 
@@ -105,14 +142,14 @@ def as_values(schema: Schema) -> list[dict[str, Any]]:
     ]
 
 
-FORMATS = {"text": as_text, "mermaid": as_mermaid, "dot": as_dot}
-
-
 def draw(inspector: Inspector, form: str) -> str:
     """Draw the schema as text, mermaid, dot or sql.  The sql can be run on an empty database."""
     if form == "sql":
         return "\n".join(f"{statement};" for statement in inspector.script())
-    return FORMATS[form](inspector.schema())
+    schema = inspector.schema()
+    if form == "text":
+        return as_text(schema)
+    return (as_mermaid if form == "mermaid" else as_dot)(schema, relations(inspector))
 
 
 def _describe(table: Table, column: Column) -> str:
