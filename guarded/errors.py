@@ -223,11 +223,17 @@ class BrokenPromise(MigrationError):
 
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return "; did you mean …?" with the nearest name, or an empty string."""
+    near = closest(name, known)
+    return "" if near is None else f"; did you mean '{near}'?"
+
+
+def closest(name: str, known: Sequence[str]) -> str | None:
+    """Return the known name that is spelled most alike, if one is near enough."""
     from difflib import get_close_matches
 
     spelled = {other.lower(): other for other in known}
     near = get_close_matches(name.lower(), spelled, n=1)
-    return f"; did you mean '{spelled[near[0]]}'?" if near else ""
+    return spelled[near[0]] if near else None
 
 
 def _choices(name: str, known: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import click
 from guarded.cli import output
 from guarded.cli.session import (
     OPTIONS,
+    Commands,
     Session,
     command,
     run_and_exit,
@@ -40,6 +41,7 @@ def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) ->
 
 
 @click.group(
+    cls=Commands,
     invoke_without_command=True,
     params=list(OPTIONS),
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -125,6 +125,26 @@ def warn(text: str) -> None:
     click.echo(f"warning: {text}", err=True)
 
 
+class Commands(click.Group):
+    """Commands that say for an unknown word which of them is meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as exc:
+            if args[0] in self.commands or args[0].startswith("-"):
+                raise
+            from guarded.cli.meant import no_such_command
+
+            session = ctx.find_object(Session) if ctx.parent is None else None
+            listed = session.project.listed if session else None
+            raise click.UsageError(
+                no_such_command(args[0], self.list_commands(ctx), listed)
+            ) from exc
+
+
 def command(group: click.Group) -> Callable[[Function], click.Command]:
     """Add a command named like the function.  The function gets the session first."""
 
@@ -148,6 +168,7 @@ def subgroup(group: click.Group) -> Callable[[Function], click.Group]:
 
         make = click.group(
             _name_of(function),
+            cls=Commands,
             params=list(OPTIONS),
             invoke_without_command=True,
             help=function.__doc__,
