@@ -27,6 +27,8 @@ class Project(NamedTuple):
     ``reworded`` maps a name to checksums of earlier texts that are accepted as the same.
     ``listing`` is the file that holds the list.  ``command`` is the command line that people type.
     ``register`` adds the application's own SQL functions and collations to a connection.
+    ``backups`` is the folder for those of a database that is no file; by default ``backups`` in
+    ``directory``.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Project(NamedTuple):
     listing: Path | None = None
     command: str = "python migrate.py"
     register: Callable[[Any], None] | None = None
+    backups: Path | None = None
 
 
 def location_from(default: str | Path, environ: Mapping[str, str] = os.environ) -> str:

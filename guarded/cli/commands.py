@@ -16,6 +16,7 @@ from guarded.cli.session import (
     Session,
     command,
     run_and_exit,
+    scratch_option,
     show_progress,
     subgroup,
     to_argument,
@@ -188,6 +189,7 @@ def rename(session: Session, old: str, new: str) -> None:
 
 @command(cli)
 @to_argument
+@scratch_option
 def rehearse(session: Session, to: str | None) -> int:
     """Run `up` on a full copy.
 
@@ -366,6 +368,7 @@ def check(session: Session, strict: bool) -> int:
 @command(cli)
 @click.argument("name")
 @click.option("--from-models", is_flag=True, help="Fill it in from the models.")
+@scratch_option
 def new(session: Session, name: str, from_models: bool) -> None:
     """Write a migration file, and list it.
 
@@ -401,6 +404,7 @@ def _ask(question: str) -> bool:
 
 
 @command(cli)
+@scratch_option
 def verify(session: Session) -> int:
     """Try every migration on generated rows.
 

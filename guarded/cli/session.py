@@ -55,6 +55,7 @@ class Session:
         self.json = False
         self.verbose = False
         self.wait = 60.0
+        self.scratch: str | None = None
         self.runner: Runner | None = None
         self.stdout = sys.stdout
         self.is_changing = False  # a command that changes the database has begun
@@ -70,7 +71,7 @@ class Session:
     def _open(self, backup: bool, keep: bool = True) -> Runner:
         self.runner = Runner(
             self.project,
-            locate(self.project, self.database),
+            locate(self.project, self.database, self.scratch),
             Patience(self.wait, self._waiting),
             backup=backup,
             keep=keep,
@@ -97,9 +98,9 @@ class Session:
         warn(f"waiting up to {self.wait:g} s for the write lock{by}")
 
 
-def locate(project: Project, location: str | None) -> Backend:
+def locate(project: Project, location: str | None, scratch: str | None = None) -> Backend:
     """The database of this URL or path, by default the project's; the one place that knows which
-    kinds there are.  Raises UnusableDatabase."""
+    kinds there are.  ``scratch`` names another to try things in.  Raises UnusableDatabase."""
     named = project.location() if location is None else location
     scheme = named.partition(":")[0].lower()
     if scheme.startswith("postgres"):
@@ -108,7 +109,10 @@ def locate(project: Project, location: str | None) -> Backend:
         except ImportError as exc:
             why = f"needs the driver psycopg, which can't be loaded: {exc}"
             raise UnusableDatabase(f"{scheme}:…", why, f"install the extra: {EXTRA}") from exc
-        return postgresql.locate(named, project.register)
+        folder = project.backups or project.directory / "backups"
+        return postgresql.locate(named, project.register, folder=folder, scratch_url=scratch)
+    if scratch is not None:
+        raise click.UsageError("--scratch is for PostgreSQL; SQLite tries things in files")
     from guarded.backends.sqlite import connect
 
     return connect.locate(named, project.register)
@@ -242,6 +246,16 @@ OPTIONS = (
     _option("--json", is_flag=True, help="Print one JSON document."),
     _option("-v", "--verbose", is_flag=True, help="Show the SQL, and tracebacks of errors."),
     _option("--wait", type=_Seconds(), metavar="SECONDS", help=WAIT),
+)
+
+
+SCRATCH = "An empty PostgreSQL database to try things in, where the role may not create one."
+scratch_option = click.option(
+    "--scratch",
+    metavar="URL",
+    expose_value=False,
+    callback=lambda context, _, url: setattr(context.find_object(Session), "scratch", url),
+    help=SCRATCH,
 )
 
 

@@ -70,6 +70,7 @@ PROJECT = Project(
     location=settings.database_location,
     listing=HERE,
     command="python migrations/migrate.py",
+    backups=settings.DEFAULT_DATABASE.parent / "backups",
 )
 
 

@@ -15,6 +15,7 @@ import psycopg
 from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
+from guarded.backends.interface import Origin
 from guarded.errors import UnusableDatabase
 from guarded.patience import Patience
 
@@ -72,12 +73,15 @@ class PostgresqlServer:
         self,
         parameters: Mapping[str, str],
         register: Callable[[Any], None] | None = None,
+        *,
+        folder: Path = Path("backups"),
         scratch_url: str | None = None,
     ) -> None:
-        """``parameters`` are libpq's.  ``scratch_url`` names a database to try things in, for who
-        may not create one."""
-        self.parameters, self.register, self.scratch_url = dict(parameters), register, scratch_url
-        self._version = ""
+        """``parameters`` are libpq's.  ``folder`` is for backups and dropped values.
+        ``scratch_url`` names a database to try things in, for a role that may not create one."""
+        self.parameters, self.register = dict(parameters), register
+        self.folder, self.scratch_url = folder, scratch_url
+        self._version, self._major = "", 0
 
     def __str__(self) -> str:
         return shown(self.parameters)
@@ -95,6 +99,29 @@ class PostgresqlServer:
         return self._version
 
     @property
+    def major(self) -> int:
+        """The number of the server's version, 15 or more."""
+        if not self._major:
+            self.connect().close()
+        return self._major
+
+    @property
+    def public(self) -> Mapping[str, str]:
+        """The parameters without those that are secret."""
+        return {name: value for name, value in self.parameters.items() if name not in SECRETS}
+
+    @property
+    def file_name(self) -> str:
+        """How the names of its backups begin: two servers may have a database of one name."""
+        host = self.parameters.get("host", "").partition(",")[0]
+        place = "local" if not host or host.startswith("/") else host
+        port = self.parameters.get("port", "").partition(",")[0]
+        return "@".join(
+            quote(part, safe=" ")
+            for part in (self.parameters["dbname"], place + (f"-{port}" if port else ""))
+        )
+
+    @property
     def is_there(self) -> bool:
         """Always: a database that is missing is made by whoever may, and not by a run."""
         return True
@@ -106,7 +133,12 @@ class PostgresqlServer:
 
     def at(self, **parameters: str) -> PostgresqlServer:
         """Another database of this server, or this one with other parameters."""
-        return type(self)({**self.parameters, **parameters}, self.register, self.scratch_url)
+        return type(self)(
+            {**self.parameters, **parameters},
+            self.register,
+            folder=self.folder,
+            scratch_url=self.scratch_url,
+        )
 
     # Opening.
 
@@ -123,6 +155,7 @@ class PostgresqlServer:
         except psycopg.Error as exc:
             raise self._unusable(str(exc)) from exc
         number = connection.info.server_version
+        self._major = number // 10_000
         self._version = f"PostgreSQL {connection.info.parameter_status('server_version')}"
         if number < OLDEST_SERVER:
             connection.close()
@@ -216,33 +249,33 @@ class PostgresqlServer:
         return backup.take(self, on_progress, by_hand=by_hand)
 
     def copies(self) -> list[Copy]:
-        from guarded.backends.postgresql import backup
+        from guarded import copies
 
-        return backup.copies_of(self)
+        return copies.copies(self.folder, self.file_name, Origin.RUN, Origin.BY_HAND)
 
     @contextmanager
     def reading_copy(self, copy: Copy) -> Iterator[None]:
         """Nothing: only pg_restore reads a dump."""
         yield None
 
-    def file_to_keep(self, migration: str) -> Path | None:
-        from guarded.backends.postgresql import backup
+    def file_to_keep(self, migration: str) -> Path:
+        from guarded import copies
 
-        return backup.kept_file(self, migration)
+        return self.folder / copies.kept_name(self.file_name, migration)
 
     def kept_files(self) -> list[KeptFile]:
-        from guarded.backends.postgresql import backup
+        from guarded import copies
 
-        return backup.kept_files(self)
+        return copies.kept_files(self.folder, self.file_name)
 
     def owner(self) -> Path | None:
-        """None: the files are made for whoever runs this."""
+        """None: the files are for whoever runs this."""
         return None
 
     def prune_backups(self) -> None:
-        from guarded.backends.postgresql import backup
+        from guarded import copies
 
-        backup.prune(self)
+        copies.prune(self.folder, self.file_name)
 
     def restore(
         self, project: Project, file: Path, patience: Patience, on_progress: OnProgress
@@ -269,7 +302,13 @@ class PostgresqlServer:
         return UnusableDatabase(str(self), f"can't be reached: {why}", remedy)
 
 
-def locate(location: str, register: Callable[[Any], None] | None = None) -> PostgresqlServer:
+def locate(
+    location: str,
+    register: Callable[[Any], None] | None = None,
+    *,
+    folder: Path = Path("backups"),
+    scratch_url: str | None = None,
+) -> PostgresqlServer:
     """The database that a URL names, https://www.postgresql.org/docs/current/libpq-connect.html.
 
     Raises UnusableDatabase; it is not connected to yet.
@@ -290,7 +329,7 @@ def locate(location: str, register: Callable[[Any], None] | None = None) -> Post
         raise UnusableDatabase(f"{scheme}://…", "has more than one @", FORM)
     if not parameters.get("dbname"):
         raise UnusableDatabase(shown(parameters), "names no database", FORM)
-    return PostgresqlServer(parameters, register)
+    return PostgresqlServer(parameters, register, folder=folder, scratch_url=scratch_url)
 
 
 def shown(parameters: Mapping[str, str]) -> str:

@@ -14,9 +14,20 @@ class Database(PostgresqlDatabase):
     # A point in time, whatever zone the session or the server is in.
     field_types = {"DATETIME": "TIMESTAMPTZ"}  # noqa: RUF012
 
-    def __init__(self, name: str, connect: Callable[[], Any]) -> None:
-        self._open = connect
+    def __init__(
+        self,
+        name: str,
+        connect: Callable[[], Any],
+        after: Callable[[Any], None] = lambda connection: None,
+    ) -> None:
+        """``after`` is called with the connection after every statement."""
+        self._open, self._after = connect, after
         super().__init__(name, prefer_psycopg3=True)
 
     def _connect(self) -> Any:
         return self._open()
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        cursor: Any = super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+        self._after(self.connection())  # type: ignore[no-untyped-call]
+        return cursor
