@@ -91,7 +91,9 @@ class Inspector:
             from guarded.errors import Refused
 
             if (thing := unknown.named_in(str(exc))) is None:
-                raise
+                if condition or (parts := self._count_documents(table)) is None:
+                    raise
+                return parts
             if not condition:
                 with suppress(Exception):
                     return self._count(unindexed(self.execute, table))
@@ -99,6 +101,18 @@ class Inspector:
                 f"the rows of table '{table}' can't be counted here: this process does not know "
                 f"{thing}; register it in the project (Project.register)"
             ) from exc
+
+    def _count_documents(self, table: str) -> int | None:
+        """Count what a search index without content holds, where it can't be scanned: its
+        documents, or the parts of the index where it does not keep their sizes."""
+        if kind_of(self.execute, table)[0] != "virtual":
+            return None
+        shadows = [
+            name
+            for part in ("docsize", "idx")
+            if has_table(self.execute, name := f"{table}_{part}")
+        ]
+        return self._count(quote(shadows[0])) if shadows else None
 
     def _count(self, source: str) -> int:
         return int(next(iter(self.execute(f"SELECT count(*) FROM {source}")))[0])

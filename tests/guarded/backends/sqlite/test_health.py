@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from guarded.author.verify import verify
+from guarded.backends.interface import Patience
 from guarded.backends.sqlite import health
 from guarded.errors import Refused
+from guarded.run import Runner
 from tests.conftest import migration, schema_of
 
 SPEAKING = """
@@ -155,3 +158,48 @@ def test_the_content_of_an_index_may_need_a_function_of_the_application(connect,
     assert runner.forecast().findings == ()
     runner.up()
     assert connection.execute("SELECT sort FROM docs").fetchall() == [(2,)]
+
+
+def test_each_of_several_triggers_for_one_event_is_tried(connect, make_runner):
+    connect().executescript(
+        """
+        CREATE TABLE words (a TEXT);
+        CREATE TABLE kept (a TEXT);
+        CREATE VIEW seen AS SELECT a FROM kept;
+        CREATE TRIGGER first INSTEAD OF INSERT ON seen BEGIN INSERT INTO words VALUES (NEW.a); END;
+        CREATE TRIGGER second INSTEAD OF INSERT ON seen BEGIN INSERT INTO kept VALUES (NEW.a); END;
+        INSERT INTO kept VALUES ('x');
+        """
+    )
+    body = "migrator.migrate(migrator.add_column('kept', 'b', TextField(null=True)))"
+    runner = make_runner({"step": migration(body)})
+    says = r"trigger 'second' \(table kept has 2 columns but 1 values were supplied\) needs it"
+    with pytest.raises(Refused, match=says):
+        runner.forecast()
+
+
+UNSCANNABLE = [
+    pytest.param("fts5 (body, content='', columnsize=0)", id="FTS5 that keeps no sizes"),
+    pytest.param("fts4 (content='', body)", id="FTS4"),
+    pytest.param("fts5 (body, content='')", id="FTS5"),
+]
+
+
+@pytest.mark.parametrize("module", UNSCANNABLE)
+def test_a_search_index_that_can_only_be_searched_is_sound(connect, make_project, file, module):
+    create = f"CREATE VIRTUAL TABLE IF NOT EXISTS found USING {module}"
+    project = make_project(
+        {
+            "search": migration(
+                f'migrator.migrate(migrator.sql("{create}"))',
+                'migrator.migrate(migrator.drop_table("found"))',
+            )
+        }
+    )
+    (verdict,) = verify(project, file)
+    assert verdict.findings == []
+    runner = Runner(project, file, Patience(5), backup=False)
+    runner.up()
+    connect().execute("INSERT INTO found (rowid, body) VALUES (7, 'a b')")
+    assert [(str(loss.target), loss.rows) for loss in runner.losses()] == [("found", 1)]
+    runner.down()
