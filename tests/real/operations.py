@@ -284,7 +284,7 @@ def _properties(source: Source, column: Column, of: Of, old: str) -> Iterator[Op
     back = (
         _call("drop_column_default", t, c)
         if column.default is None
-        else _call("add_column_default", t, c, raw=f"SQL({f'({column.default})'!r})")
+        else _call("add_column_default", t, c, raw=f"SQL({_default(column.default)!r})")
     )
     yield of(
         "add_column_default", _call("add_column_default", t, c, raw=f"SQL({value!r})"), back,
@@ -307,6 +307,11 @@ def _properties(source: Source, column: Column, of: Of, old: str) -> Iterator[Op
             returns=bool(column.type),
             meant=Meant(tables={t}, values={(t, c)}),
         )  # fmt: skip
+
+
+def _default(text: str) -> str:
+    """As SQL after DEFAULT: SQLite tells an expression without its parentheses."""
+    return f"({text})" if "(" in text or " " in text.strip("'") else text
 
 
 def _retype(column: str, type_: str) -> Edit:
@@ -396,12 +401,14 @@ def _of_constraints(source: Source, count: int) -> Iterator[Operation]:
 
     t = source.table
     names = re.findall(
-        r'CONSTRAINT\s+["`\[]?(\w+)["`\]]?\s+(?:CHECK|UNIQUE|FOREIGN)', source.sql, re.I
+        r'(CONSTRAINT\s+["`\[]?(\w+)["`\]]?\s+)(?:CHECK|UNIQUE|FOREIGN)',
+        re.sub(r"--[^\n]*|/\*.*?\*/", "", source.sql, flags=re.DOTALL),
+        re.IGNORECASE,
     )
-    for name in names[:count]:
+    for words, name in names[:count]:
         yield Operation(
             "drop_constraint", t, _call("drop_constraint", t, name), "pass", Meant(tables={t}),
-            f"SELECT instr(sql, {_text(name)}) = 0 FROM sqlite_master WHERE name = {_text(t)}",
+            f"SELECT instr(sql, {_text(words)}) = 0 FROM sqlite_master WHERE name = {_text(t)}",
             _unconstrain(name), returns=False,
         )  # fmt: skip
     for index in source._rows(f"PRAGMA index_list({quote(t)})"):
