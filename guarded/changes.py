@@ -132,7 +132,7 @@ class SetType(NamedTuple):
 
 
 class AddConstraint(NamedTuple):
-    """``definition`` is the text after the constraint's name."""
+    """``definition`` is the text after the constraint's name; ``name`` may be empty."""
 
     table: str
     name: str
@@ -140,6 +140,8 @@ class AddConstraint(NamedTuple):
 
 
 class DropConstraint(NamedTuple):
+    """``name`` as in ``schema.Table.constraints``."""
+
     table: str
     name: str
 

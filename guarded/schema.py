@@ -83,7 +83,8 @@ class Table(NamedTuple):
     ``unreadable`` is what this process does not know, such as ``module vec0``.
 
     ``options`` are words like STRICT.  ``is_numbered``: the database gives out the ids.
-    ``constraints`` has the text of each constraint by its name, in one spelling.
+    ``constraints`` has the text of each constraint by its name, in one spelling; a CHECK without a
+    name goes by its text.
     ``python_defaults`` are those that a model gives in Python, as column name to meaning.
     """
 

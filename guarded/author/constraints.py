@@ -101,12 +101,13 @@ def check(work: Work, d: Difference) -> Iterator[Operation]:
     check: Check = d.wanted or d.found
     if _goes_with_its_column(work, d, check):
         return
+    text = Call("Check", [string(check.text)])
     if d.wanted is None and check.name is None:
-        yield Operation(ALTER, decide_up=f"{d.sentence}; drop_constraint needs its name")
+        add = Call("migrator.add_constraint", [string(d.table), "None", text])
+        yield Operation(ALTER, [verb("drop_constraint", d.table, text)], [add])
         return
     name = check.name or _name(work, d, check)
-    add = verb("add_constraint", d.table, name, Call("Check", [string(check.text)]))
-    drop = verb("drop_constraint", d.table, name)
+    add, drop = verb("add_constraint", d.table, name, text), verb("drop_constraint", d.table, name)
     if d.wanted is None:
         yield Operation(ALTER, [drop], [add])
     else:

@@ -11,15 +11,18 @@ from guarded.schema import ForeignKey, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
 from guarded.verbs.columns import rows_have
-from guarded.verbs.deeds import Deed, Deeds, Skip, So, unique_name
+from guarded.verbs.deeds import Deed, Deeds, Skip, So, constraint_name, unique_name
 from guarded.verbs.perform import Look
 
 
-def add_constraint(look: Look, table: str, name: str, constraint: Any) -> Deeds:
+def add_constraint(look: Look, table: str, name: str | None, constraint: Any) -> Deeds:
     found = look.existing(table)
-    target = Target(Kind.CONSTRAINT, found.name, name)
+    target = Target(Kind.CONSTRAINT, found.name, constraint_name(name, constraint))
     wanted = look.sql_of(constraint)
-    if (present := _text_of(look, found, name)) is not None:
+    if name is None and look.names.spelling(wanted) in found.constraints.values():
+        yield Skip(target, "already there", is_so=True)
+        return
+    if name is not None and (present := _text_of(look, found, name)) is not None:
         if present != look.names.spelling(wanted):
             raise Refused(
                 f"table '{found.name}' has another constraint '{name}': {present}; wanted is "
@@ -30,7 +33,7 @@ def add_constraint(look: Look, table: str, name: str, constraint: Any) -> Deeds:
     condition = re.fullmatch(r"\s*CHECK\s*(\(.*\))\s*", wanted, re.IGNORECASE | re.DOTALL)
     if condition and (rows := look.rows.count(found.name, f"NOT {condition[1]}")):
         raise RowsDoNotFit(f"{target} can't be added: {rows_have(rows)} a value that it forbids")
-    yield Deed(Action.ADD, target, AddConstraint(found.name, name, wanted))
+    yield Deed(Action.ADD, target, AddConstraint(found.name, name or "", wanted))
 
 
 def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
@@ -53,14 +56,23 @@ def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
     yield Deed(Action.ADD, target, AddConstraint(found.name, name, definition))
 
 
-def drop_constraint(look: Look, table: str, name: str) -> Deeds:
-    """Drop a constraint by its name; a UNIQUE without a name is called uniq_a_b."""
+def drop_constraint(look: Look, table: str, name: Any) -> Deeds:
+    """Drop a constraint by its name, or a CHECK by its text.
+
+    A UNIQUE without a name is called uniq_a_b.
+    """
     found = look.existing(table)
-    target = Target(Kind.CONSTRAINT, found.name, name)
-    if _text_of(look, found, name) is None:
+    wanted = constraint_name(name)
+    target = Target(Kind.CONSTRAINT, found.name, wanted)
+    names = [
+        known
+        for known, text in found.constraints.items()
+        if look.is_same(known, wanted) or text == look.names.spelling(wanted)
+    ]
+    if not names:
         yield Skip(target, "not there", is_so=True)
-        return
-    yield Deed(Action.DROP, target, DropConstraint(found.name, name))
+    for known in names:
+        yield Deed(Action.DROP, target, DropConstraint(found.name, known))
 
 
 def add_foreign_key_constraint(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from guarded.changes import Change
 from guarded.steps import Action, Target
@@ -45,6 +45,12 @@ class Deed(NamedTuple):
 
 
 Deeds = Iterator[Skip | So | Deed]
+
+
+def constraint_name(name: Any, constraint: Any = None) -> str:
+    """The name, or the text of a constraint that has none: one of Peewee's ``Check`` or ``SQL``."""
+    node = constraint if name is None else name
+    return " ".join(str(getattr(node, "sql", node)).split())
 
 
 def unique_name(columns: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guarded.steps import Found, Kind, Made, Target
-from guarded.verbs.deeds import unique_name
+from guarded.verbs.deeds import constraint_name, unique_name
 
 # The verbs that undo each other: a ``down`` leaves alone what its ``up`` found to be so.
 INVERSES = {
@@ -81,12 +81,12 @@ def _moved(
 
 def subject(verb: str, arguments: tuple[Any, ...]) -> Target:
     """Return the target of one of INVERSES by its arguments alone: it may refuse to look."""
+    if verb in ("add_constraint", "drop_constraint"):
+        return Target(Kind.CONSTRAINT, str(arguments[0]), constraint_name(*arguments[1:]))
     table, *names = map(str, arguments)
     if verb == "rename_table":
         return Target(Kind.TABLE, table)
     if verb == "add_unique":
         return Target(Kind.CONSTRAINT, table, unique_name(names))
-    kind = Kind.COLUMN
-    if "constraint" in verb:
-        kind = Kind.FOREIGN_KEY if "foreign_key" in verb else Kind.CONSTRAINT
+    kind = Kind.FOREIGN_KEY if "foreign_key" in verb else Kind.COLUMN
     return Target(kind, table, names[0])

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from guarded.backends.sqlite.text import ColumnDefinition, Constraint, CreateTable, fold, quote
+from guarded.backends.sqlite.text import (
+    ColumnDefinition,
+    Constraint,
+    CreateTable,
+    fold,
+    quote,
+    spelling,
+)
 from guarded.changes import (
     AddColumn,
     AddConstraint,
@@ -98,6 +105,18 @@ def without_constraint(table: CreateTable, constraint: Constraint) -> CreateTabl
     return _replace(table, _trimmed(table, constraint))
 
 
+def without_named(table: CreateTable, name: str) -> CreateTable:
+    """Without the constraint of this name, as ``names_of_constraints`` has it, or several that say
+    the same."""
+    doomed = table.constraint(name)
+    wanted = doomed.name, spelling(doomed.definition)
+    same = [c for c in table.all_constraints if (c.name, spelling(c.definition)) == wanted]
+    for constraint in sorted(same, key=lambda c: c.start, reverse=True):
+        present = next(c for c in table.all_constraints if c.start == constraint.start)
+        table = without_constraint(table, present)
+    return table
+
+
 def foreign_key(definition: CreateTable, column: str) -> Constraint:
     """The constraint that makes this column alone a foreign key."""
     own = definition.column(column).constraint("REFERENCES")
@@ -159,9 +178,9 @@ _EDITS: dict[type, Callable[[CreateTable, Any], CreateTable]] = {
     DropDefault: lambda table, change: without_default(table, change.column),
     SetType: lambda table, change: with_type(table, change.column, change.type),
     AddConstraint: lambda table, change: with_constraint(
-        table, f"CONSTRAINT {quote(change.name)} {change.definition}"
+        table, (f"CONSTRAINT {quote(change.name)} " if change.name else "") + change.definition
     ),
-    DropConstraint: lambda table, change: without_constraint(table, table.constraint(change.name)),
+    DropConstraint: lambda table, change: without_named(table, change.name),
     DropForeignKey: lambda table, change: without_constraint(
         table, foreign_key(table, change.column)
     ),

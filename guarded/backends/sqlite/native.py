@@ -41,9 +41,10 @@ def can_alter(definition: CreateTable, change: Alteration, version: tuple[int, .
     if version < WITH_CONSTRAINTS:
         return False
     if isinstance(change, AddConstraint):
-        return tokens(change.definition)[0].keyword == "CHECK"
+        return change.name != "" and tokens(change.definition)[0].keyword == "CHECK"
     if isinstance(change, DropConstraint):
-        return definition.constraint(change.name).kind == "CHECK"
+        constraint = definition.constraint(change.name)
+        return constraint.kind == "CHECK" and constraint.name is not None
     return isinstance(change, (SetNotNull, DropNotNull))
 
 

@@ -277,8 +277,8 @@ class CreateTable:
         return (*self.constraints, *(c for column in self.columns for c in column.constraints))
 
     def names_of_constraints(self) -> dict[str, Constraint]:
-        """Each constraint by its name; without one, a UNIQUE goes by uniq_a_b, and a foreign key by
-        what ``add_foreign_key_constraint`` calls it."""
+        """Each constraint by its name; without one, a UNIQUE goes by uniq_a_b, a foreign key by
+        what ``add_foreign_key_constraint`` calls it, and a CHECK by its text in one spelling."""
         named = {}
         for column in self.columns:
             for constraint in column.constraints:
@@ -286,11 +286,15 @@ class CreateTable:
                     named[f"uniq_{column.name}"] = constraint
                 elif constraint.kind == "REFERENCES":
                     named[self._key_name([column.name], constraint)] = constraint
+                elif constraint.kind == "CHECK":
+                    named[spelling(constraint.definition)] = constraint
         for constraint in self.constraints:
             if constraint.kind == "UNIQUE":
                 named[f"uniq_{'_'.join(constraint.columns)}"] = constraint
             elif constraint.kind == "FOREIGN":
                 named[self._key_name(constraint.columns, constraint)] = constraint
+            elif constraint.kind == "CHECK":
+                named[spelling(constraint.definition)] = constraint
         return named | {c.name: c for c in self.all_constraints if c.name is not None}
 
     def _key_name(self, columns: Sequence[str], constraint: Constraint) -> str:

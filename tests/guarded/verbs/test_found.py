@@ -10,7 +10,7 @@ from tests.conftest import migration, schema_of
 OLDER = """
 CREATE TABLE people (
     id INTEGER PRIMARY KEY, name TEXT NOT NULL DEFAULT 'x', age INT, code INT UNIQUE,
-    boss INT REFERENCES people (id), CONSTRAINT grown CHECK (age > 0), CONSTRAINT pair UNIQUE (name, age)
+    boss INT REFERENCES people (id), CONSTRAINT grown CHECK (age > 0), CHECK (age < 200), CONSTRAINT pair UNIQUE (name, age)
 );
 CREATE INDEX people_age ON people (age);
 INSERT INTO people VALUES (1, 'ada', 36, 1, NULL), (2, 'bob', NULL, 2, 1);
@@ -50,6 +50,8 @@ FOUND = [
     pytest.param("m.drop_column_default('people', 'age')", "m.add_column_default('people', 'age', 5)", id="no default"),
     pytest.param("m.alter_column_type('people', 'name', TextField())", "m.alter_column_type('people', 'name', CharField())", id="a type"),
     pytest.param("m.add_constraint('people', 'grown', Check('age > 0'))", "m.drop_constraint('people', 'grown')", id="a CHECK"),
+    pytest.param("m.add_constraint('people', None, Check('age < 200'))", "m.drop_constraint('people', Check('age  <  200'))", id="a CHECK without a name"),
+    pytest.param("m.drop_constraint('people', Check('age < 100'))", "m.add_constraint('people', None, Check('age < 100'))", id="no CHECK of that text"),
     pytest.param("m.add_unique('people', 'code')", "m.drop_constraint('people', 'uniq_code')", id="a UNIQUE without a name"),
     pytest.param("m.add_unique('people', 'name', 'age')", "m.drop_constraint('people', 'pair')", id="a UNIQUE by its own name"),
     pytest.param("m.add_foreign_key_constraint('people', 'boss', 'people', 'id')", "m.drop_foreign_key_constraint('people', 'boss')", id="a foreign key"),

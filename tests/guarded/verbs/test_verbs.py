@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from peewee import CharField, Model
 
@@ -382,6 +384,26 @@ def test_a_column_can_be_dropped_and_added_again_in_one_migration(database, appl
 )
 def test_dropping_a_property_of_a_missing_column_is_skipped(database, apply, verb, noted):
     assert apply(f"migrator.migrate(migrator.{verb})") == [("skip", noted, "not there")]
+
+
+@pytest.mark.parametrize(
+    "where", ["b INT CHECK (b > 0 AND b <> 7)", 'b INT, CHECK(b>0 and "B"<>7)']
+)
+def test_a_check_without_a_name_is_known_by_its_text(connect, apply, where):
+    connect().execute(f"CREATE TABLE t (a TEXT, {where}, CHECK (a <> ''), CHECK (a <> ''))")
+    connect().execute("INSERT INTO t VALUES ('x', 1)")
+    drop = "migrator.migrate(migrator.drop_constraint('t', Check('b > 0 AND b <> 7')))"
+    assert apply(drop)[0] == ("drop", "t.CHECK (b > 0 AND b <> 7)", "")
+    connect().execute("INSERT INTO t VALUES ('x', 7)")
+    assert apply(drop) == [("skip", "t.CHECK (b > 0 AND b <> 7)", "not there")]
+    # Said twice, it is dropped with both.
+    assert apply("migrator.migrate(migrator.drop_constraint('t', SQL(\"CHECK (a <> '')\")))")
+    connect().execute("INSERT INTO t VALUES ('', 7)")
+    add = "migrator.migrate(migrator.add_constraint('t', None, Check('b < 10')))"
+    assert apply(add)[0] == ("add", "t.CHECK (b < 10)", "")
+    assert apply(add) == [("skip", "t.CHECK (b < 10)", "already there")]
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK constraint failed: b < 10"):
+        connect().execute("INSERT INTO t VALUES ('', 10)")
 
 
 def test_a_unique_without_a_name_has_the_one_that_add_unique_gives(connect, apply):
