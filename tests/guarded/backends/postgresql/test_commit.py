@@ -49,9 +49,9 @@ class Proxy:
             while data := source.recv(65536):
                 if COMMIT in data and not self.was_cut:
                     self.was_cut = True
+                    source.shutdown(socket.SHUT_RDWR)  # no answer can reach it
                     if self.server_gets_it:
                         target.sendall(data)
-                        target.recv(1)  # the first byte of its answer: it is done
                     break
                 target.sendall(data)
         for end in (source, target):
