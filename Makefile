@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # Most tests wait for other processes.
 PARALLEL := -n 4 --dist worksteal
 
-.PHONY: migrate test check faults real test-api test-load test-containers bench clean
+.PHONY: migrate test check faults real test-api test-load test-browser test-containers bench clean
 
 migrate: $(VENV)/.server
 	cd server && ../$(BIN)/python migrations/migrate.py
@@ -31,6 +31,9 @@ test-api: $(VENV)/.api
 
 test-load: $(VENV)/.check
 	$(BIN)/python -m tests.server.load
+
+test-browser: $(VENV)/.check
+	$(BIN)/python -m pytest -q tests/browser
 
 test-containers: $(VENV)/.check
 	$(BIN)/python -m pytest -q tests/containers

@@ -8,6 +8,8 @@ MigrationError
 ├── UnusableMigration     its file can't be loaded, or has no up() or down()
 ├── UnusableName          a new migration can't have this name
 ├── UnusableFolder        a new project can't have this folder
+├── UnusableFile          nothing may be written to this file
+├── MissingProgram        another program is needed, and is not installed
 ├── InconsistentHistory   files, list and history contradict each other
 │   ├── MissingMigration      listed, but there is no such file
 │   ├── ChangedMigration      edited after it was applied
@@ -69,6 +71,18 @@ class UnusableFolder(MigrationError):
     def __init__(self, folder: Path, why: str, remedy: str) -> None:
         self.folder, self.why, self.remedy = folder, why, remedy
         super().__init__(f"'{folder}' {why}; {remedy}")
+
+
+class UnusableFile(MigrationError):
+    def __init__(self, file: Path, why: str, remedy: str) -> None:
+        self.file, self.why, self.remedy = file, why, remedy
+        super().__init__(f"'{file}' {why}; {remedy}")
+
+
+class MissingProgram(MigrationError):
+    def __init__(self, program: str, use: str, remedy: str) -> None:
+        self.program, self.use, self.remedy = program, use, remedy
+        super().__init__(f"the program '{program}' is not installed, and is needed {use}; {remedy}")
 
 
 class InconsistentHistory(MigrationError):

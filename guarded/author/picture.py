@@ -48,19 +48,14 @@ def as_text(schema: Schema) -> str:
         lines = [f"{table.name}{_options(table)}"]
         width = max((len(column.name) for column in table.columns), default=0)
         lines += [
-            f"    {column.name:<{width}}  {_describe(table, column)}".rstrip()
+            f"    {column.name:<{width}}  {f'{column.type} {properties(column)}'.strip()}".rstrip()
             for column in table.columns
         ]
         for key in table.foreign_keys:
             parent = f"{key.parent}({', '.join(key.parent_columns)})"
-            actions = "".join(
-                f" {when} {action}"
-                for when, action in (("on delete", key.on_delete), ("on update", key.on_update))
-                if action != "NO ACTION"
-            )
-            lines.append(f"    foreign key ({', '.join(key.columns)}) to {parent}{actions}")
+            lines.append(f"    foreign key ({', '.join(key.columns)}) to {parent}{actions(key)}")
         lines += [f"    check {check.spelling}" for check in table.checks]
-        lines += [f"    {index} {index.name}" for index in _indexes(table)]
+        lines += [f"    {index} {index.name}" for index in indexes_of(table)]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
 
@@ -71,7 +66,7 @@ def as_mermaid(schema: Schema, edges: Sequence[Relation]) -> str:
     for table in schema.values():
         lines.append(f"    {_word(table.name)} {{")
         for column in table.columns:
-            keys = ", ".join(_keys(table, column))
+            keys = ", ".join(keys_of(table, column))
             type_ = _word(column.type.replace(" ", "")) or "ANY"
             comment = "" if column.nullable and not column.primary_key else ' "not null"'
             lines.append(f"        {type_} {_word(column.name)} {keys}".rstrip() + comment)
@@ -122,7 +117,7 @@ def as_values(schema: Schema) -> list[dict[str, Any]]:
                     "columns": list(index.parts),
                     "where": index.where or None,
                 }
-                for index in _indexes(table)
+                for index in indexes_of(table)
             ],
             "foreign_keys": [
                 {
@@ -152,13 +147,32 @@ def draw(inspector: Inspector, form: str) -> str:
     return (as_mermaid if form == "mermaid" else as_dot)(schema, relations(inspector))
 
 
-def _describe(table: Table, column: Column) -> str:
-    words = [column.type]
-    words += ["primary key"] if column.primary_key else []
+def keys_of(table: Table, column: Column) -> list[str]:
+    """Return the marks of a column: PK, FK, UK."""
+    is_foreign = any(column.name in key.columns for key in table.foreign_keys)
+    is_unique = any(
+        i.unique and i.columns == (column.name,) and not i.where for i in indexes_of(table)
+    )
+    marks = {"PK": bool(column.primary_key), "FK": is_foreign, "UK": is_unique}
+    return [mark for mark, holds in marks.items() if holds]
+
+
+def properties(column: Column) -> str:
+    """Return in words all but the type."""
+    words = ["primary key"] if column.primary_key else []
     words += [] if column.nullable or column.primary_key else ["not null"]
     words += [f"default {column.default}"] if column.default is not None else []
     words += [f"generated as ({column.expression})"] if column.expression else []
-    return " ".join(word for word in words if word)
+    return " ".join(words)
+
+
+def actions(key: ForeignKey) -> str:
+    """Return the actions of a key in words, with a blank before each."""
+    return "".join(
+        f" {when} {action}"
+        for when, action in (("on delete", key.on_delete), ("on update", key.on_update))
+        if action != "NO ACTION"
+    )
 
 
 def _options(table: Table) -> str:
@@ -166,18 +180,9 @@ def _options(table: Table) -> str:
     return f" ({', '.join(found)})" if found else ""
 
 
-def _indexes(table: Table) -> list[Index]:
+def indexes_of(table: Table) -> list[Index]:
     """Return the indexes without that of the primary key."""
     return [index for index in table.indexes if index.origin != "pk"]
-
-
-def _keys(table: Table, column: Column) -> list[str]:
-    is_foreign = any(column.name in key.columns for key in table.foreign_keys)
-    is_unique = any(
-        i.unique and i.columns == (column.name,) and not i.where for i in _indexes(table)
-    )
-    marks = {"PK": bool(column.primary_key), "FK": is_foreign, "UK": is_unique}
-    return [mark for mark, holds in marks.items() if holds]
 
 
 def _word(text: str) -> str:

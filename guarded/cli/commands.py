@@ -437,18 +437,30 @@ def verify(session: Session) -> int:
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["text", "mermaid", "dot", "sql", "json"]),
+    type=click.Choice(["text", "mermaid", "dot", "sql", "json", "html"]),
     default="text",
     show_default=True,
 )
-def schema(session: Session, form: str) -> None:
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+def schema(session: Session, form: str, file: Path | None) -> None:
     """Show the live schema.
 
-    Example: migrate.py schema --format mermaid
+    With --format html: writes FILE, a page with diagram, tables and migrations.  It needs no
+    network, and Graphviz to lay out the diagram.
+
+    Example: migrate.py schema --format html schema.html
     """
+    if (form == "html") != (file is not None):
+        raise click.UsageError("--format html and FILE go together")
+    runner = session.open()
+    if file is not None:
+        from guarded.author import page
+
+        page.write(runner, file)
+        session.show([f"wrote    {file}"], page=str(file))
+        return
     from guarded.author import picture
 
-    runner = session.open()
     session.json |= form == "json"
     with runner.backend.reading(runner.patience) as inspector:
         if inspector is None:

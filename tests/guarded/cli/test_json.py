@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from typing import Any
 
 import pytest
@@ -111,6 +112,12 @@ def test_the_document_of_new_is_on_the_page(make_project, path, capsys, flags):
     with pytest.raises(SystemExit):
         run_commands(project._replace(listing=listing), arguments)
     assert keys(json.loads(capsys.readouterr().out)) == keys(documented("new"))
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+def test_the_document_of_a_page_is_on_the_page(run, tmp_path):
+    done = run("schema", "--format", "html", str(tmp_path / "schema.html"))
+    assert keys(done) == keys(documented("schema --format html"))
 
 
 def test_the_documents_of_backups_are_on_the_page(run):
