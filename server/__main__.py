@@ -3,7 +3,8 @@
 With arguments it is a command for the host, see ``server.commands``.
 
 Exit status: 0 after SIGTERM or Ctrl-C; 78 (EX_CONFIG of sysexits.h) when settings, code and
-database don't go together, which no restart can mend.
+database don't go together, which no restart can mend.  With STAY_ON_FAULT=1 it stays up instead,
+live and not ready, and looks again: see ``server.faulted``.
 """
 
 from __future__ import annotations
@@ -13,10 +14,17 @@ import sys
 
 from guarded.backends.sqlite.connect import locate
 from guarded.errors import UnusableDatabase
-from server.settings import DEFAULT_DATABASE, BadSetting, settings
+from server import logs
+from server.settings import (
+    DEFAULT_DATABASE,
+    BadSetting,
+    address_anyway,
+    settings,
+    stays_on_fault,
+)
 
 EX_CONFIG = 78
-LOG_LINE = "%(asctime)s %(levelname)s %(message)s"
+TRY_AGAIN = 5.0  # seconds
 
 
 def main() -> int:
@@ -25,17 +33,28 @@ def main() -> int:
 
         cli(prog_name="python -m server")
     try:
-        from server import serving
-        from server.db.opened import make_private
-        from server.state import AlreadyServed, Server, only_process
+        from server import serving  # noqa: F401
     except ModuleNotFoundError as exc:
         return _refuse(f"{exc.name} is not installed; pip install '.[server]'")
     try:
+        is_patient = stays_on_fault()
+    except BadSetting as exc:
+        return _refuse(str(exc))
+    if is_patient:
+        return _stay()
+    why = _serve()
+    return 0 if why is None else _refuse(why)
+
+
+def _serve() -> str | None:
+    """Serve until a signal; the reason when that is not possible, or no longer."""
+    from server import serving
+    from server.db.opened import make_private
+    from server.state import AlreadyServed, Server, only_process
+
+    try:
         configured = settings()
-        logging.basicConfig(
-            level=configured.log_level.upper(), format=LOG_LINE, datefmt="%Y-%m-%d %H:%M:%S%z"
-        )
-        logging.getLogger("peewee").setLevel(logging.INFO)  # its SQL comes with the values
+        logs.configure(configured.log_level)
         file = locate(configured.database)
         file.check()
         if file.path.parent == DEFAULT_DATABASE.parent:
@@ -43,14 +62,27 @@ def main() -> int:
         with only_process(file):
             server = Server(file, configured)
             readiness = server.look()
-            if readiness.contradiction:
-                return _refuse(readiness.contradiction)
-            if not readiness.is_current:
-                logging.getLogger("server").warning("not ready: %s", readiness.message)
+            if readiness.contradiction and not configured.stay_on_fault:
+                return readiness.contradiction
             serving.run(server)
-            return _refuse(server.failed) if server.failed else 0
+            return server.failed
     except (BadSetting, UnusableDatabase, AlreadyServed, serving.CannotListen, OSError) as exc:
-        return _refuse(str(exc))
+        return str(exc)
+
+
+def _stay() -> int:
+    """Serve as soon as that is possible, until a signal."""
+    from server import faulted
+
+    logs.configure("info")
+    told = None
+    while (why := _serve()) is not None:
+        if why != told:
+            logging.getLogger("server").error("%s", why)
+        told = why
+        if not faulted.stay(why, *address_anyway(), TRY_AGAIN):
+            break
+    return 0
 
 
 def _refuse(why: str) -> int:

@@ -106,7 +106,7 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
 
     @app.exception_handler(Exception)
     async def anything(request: Request, exc: Exception) -> JSONResponse:
-        message = "something went wrong; the log of the server says what"
+        message = "something went wrong; the log of the server says what, under X-Request-ID"
         return answer(Refusal(500, "internal", message))
 
 

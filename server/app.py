@@ -58,9 +58,9 @@ def create_app(server: Server) -> ASGIApp:
 
 
 def _look(server: Server) -> None:
-    readiness = server.look()
-    if readiness.contradiction:  # somebody migrated further, with newer code
-        server.fail(readiness.contradiction)
+    contradiction = server.look().contradiction
+    if contradiction and not server.settings.stay_on_fault:  # somebody migrated with newer code
+        server.fail(contradiction)
 
 
 def _purge(server: Server) -> None:

@@ -11,8 +11,10 @@ import logging
 import time
 from typing import Any
 
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server import logs, rates
 from server.answers import Refusal, answer
 from server.state import Server
 
@@ -35,16 +37,25 @@ class Door:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.server.on_request(scope.get("client"))
         started = time.monotonic()
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, receive, send, logs.begin_request(self._given_id(scope)))
         app = self._refusal(scope) or self.app
         try:
             await app(scope, exchange.receive, exchange.send)
         finally:
             seconds = time.monotonic() - started
-            self.server.metrics.count(scope["method"], exchange.status, seconds)
             # The route and not the path: that may hold the token of a meeting.
             route = getattr(scope.get("route"), "path", "-")
-            log.debug("%s %s %d %.0f ms", scope["method"], route, exchange.status, seconds * 1000)
+            self.server.metrics.count(scope["method"], route, exchange.status, seconds)
+            level = _level(scope["method"], exchange.status)
+            said = (scope["method"], route, exchange.status, seconds * 1000)
+            log.log(level, "%s %s %d %.0f ms", *said)
+
+    def _given_id(self, scope: Scope) -> str | None:
+        """The id of a request that a trusted proxy gave it."""
+        connection = HTTPConnection(scope)
+        if not rates.is_trusted(connection, self.server.settings.trusted_proxies):
+            return None
+        return connection.headers.get("x-request-id")
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         """HTTP/2 is the proxy's work: one connection of it holds many requests."""
@@ -57,11 +68,20 @@ class Door:
         return None
 
 
-class Exchange:
-    """One request and its answer."""
+def _level(method: str, status: int) -> int:
+    """What fails is told, and what changes something; a flood of refused requests fills no disk."""
+    if status == 500:
+        return logging.ERROR
+    is_change = method in ("POST", "PUT", "PATCH", "DELETE") and status < 400
+    return logging.INFO if is_change else logging.DEBUG
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+
+class Exchange:
+    """One request and its answer, which carries the id of the request."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         self.status = 0
+        self._id = (b"x-request-id", request_id.encode())
         self._receive, self._send = receive, send
         names = dict(scope["headers"])
         self._is_read = (
@@ -77,9 +97,10 @@ class Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            headers: list[Any] = [*message.get("headers", ()), self._id]
             if not self._is_read:
-                headers: list[Any] = [*message.get("headers", ()), (b"connection", b"close")]
-                message = {**message, "headers": headers}
+                headers.append((b"connection", b"close"))
+            message = {**message, "headers": headers}
         is_last = message["type"] == "http.response.body" and not message.get("more_body")
         if is_last and not self._is_read:
             await self._linger(message)

@@ -34,6 +34,7 @@ class Mail:
 
     def __init__(self, server: MailServer | None) -> None:
         self.server = server
+        self.sent = self.failed = 0
         self._waiting: queue.Queue[Letter | None] = queue.Queue(MOST_WAITING)
         self._thread: threading.Thread | None = None
 
@@ -53,6 +54,7 @@ class Mail:
         try:
             self._waiting.put_nowait(letter)
         except queue.Full:
+            self.failed += 1
             log.error("no mail to %s: %d wait already", letter.to, MOST_WAITING)
 
     def stop(self) -> None:
@@ -71,7 +73,9 @@ class Mail:
         while (letter := self._waiting.get()) is not None:
             try:
                 deliver(self.server, compose(letter, self.server.sender))
+                self.sent += 1
             except FAILURES as exc:
+                self.failed += 1
                 log.error("no mail to %s: %s", letter.to, exc)
 
 

@@ -1,38 +1,157 @@
-"""Counts for Prometheus, in its text format."""
+"""Metrics for Prometheus: what was asked and answered, and how the server and its data are.
+
+Everything about the state is looked up when Prometheus asks.  A value that can't be known, as the
+number of sessions in a database that can't be read, is left out.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from server.db.model import ExternalSession
+from peewee import DatabaseError, fn
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from server import __version__
+from server.answers import Refusal
+from server.db.model import ClientSession, ExternalSession
+from server.db.opened import SQLITE_VERSION, Unusable
+
+if TYPE_CHECKING:
+    from server.state import Server
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+SCHEMA_STATES = ("current", "pending", "inconsistent", "unreadable")
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 35.0)
+
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
-    """Counted in the event loop alone."""
+    def __init__(self, server: Server) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "meeting_requests",
+            "Answered requests",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "meeting_request_seconds",
+            "Time to an answer; a long poll of a guest takes up to 30 s",
+            ("route",),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        self._registry.register(State(server))
+        ProcessCollector(registry=self._registry)
 
-    def __init__(self) -> None:
-        self._answers: Counter[tuple[str, int]] = Counter()
-        self._seconds = 0.0
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        known = method if method in METHODS else "other"
+        self._requests.labels(known, route, status).inc()
+        self._seconds.labels(route).observe(seconds)
 
-    def count(self, method: str, status: int, seconds: float) -> None:
-        known = method in ("GET", "POST", "PUT", "PATCH", "DELETE")
-        self._answers[method if known else "other", status] += 1
-        self._seconds += seconds
-
-    def text(self, *, is_ready: bool, guests: int) -> str:
-        lines = ["# TYPE meeting_requests_total counter"]
-        for (method, status), count in sorted(self._answers.items()):
-            lines.append(f'meeting_requests_total{{method="{method}",status="{status}"}} {count}')
-        lines += [
-            "# TYPE meeting_request_seconds_total counter",
-            f"meeting_request_seconds_total {self._seconds:.6f}",
-            "# TYPE meeting_ready gauge",
-            f"meeting_ready {int(is_ready)}",
-            "# TYPE meeting_guests gauge",
-            f"meeting_guests {guests}",
-        ]
-        return "\n".join(lines) + "\n"
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
 
 
-def guests() -> int:
-    return int(ExternalSession.select().count())
+class State(Collector):
+    """The state of the server and its database at this moment."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def describe(self) -> list[Metric]:
+        """Nothing, so that registering this does not look at anything."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._readiness()
+        yield from self._people()
+        yield from self._files()
+        yield from self._mail()
+
+    def _readiness(self) -> Iterator[Metric]:
+        server = self._server
+        info = GaugeMetricFamily(
+            "meeting_info", "Versions", labels=("version", "sqlite", "migration")
+        )
+        info.add_metric([__version__, SQLITE_VERSION, server.readiness.newest or ""], 1)
+        yield info
+        yield GaugeMetricFamily("meeting_ready", "1 while /readyz is 200", int(server.is_ready))
+        fault = GaugeMetricFamily(
+            "meeting_fault", "1 for the code that /readyz answers with 503", labels=("code",)
+        )
+        if not server.is_ready:
+            fault.add_metric([server.code], 1)
+        yield fault
+        schema = GaugeMetricFamily(
+            "meeting_schema", "1 for the state of the schema", labels=("state",)
+        )
+        for state in SCHEMA_STATES:
+            schema.add_metric([state], int(state == server.readiness.state))
+        yield schema
+        yield GaugeMetricFamily(
+            "meeting_migrations_pending", "Migrations to run", len(server.readiness.pending)
+        )
+
+    def _people(self) -> Iterator[Metric]:
+        with suppress(DatabaseError, Unusable, Refusal), self._server.reading():
+            is_good = ClientSession.expires_at.is_null() | (
+                fn.datetime(ClientSession.expires_at) > fn.datetime("now")
+            )
+            count = ClientSession.select().where(is_good).count()
+            yield GaugeMetricFamily("meeting_sessions", "Sessions that are signed in", count)
+        guests = GaugeMetricFamily(
+            "meeting_guests", "Guests by what they do: waiting for admission, in, or neither",
+            labels=("state",),
+        )  # fmt: skip
+        counts = dict.fromkeys(("registered", "waiting", "admitted"), 0)
+        names = {None: "registered", False: "waiting", True: "admitted"}
+        row: Any = ExternalSession
+        for guest in row.select(row.admitted, fn.count().alias("count")).group_by(row.admitted):
+            counts[names[guest.admitted]] += guest.count
+        for state, count in counts.items():
+            guests.add_metric([state], count)
+        yield guests
+
+    def _files(self) -> Iterator[Metric]:
+        file = self._server.file
+        with suppress(OSError):
+            size = file.path.stat().st_size
+            yield GaugeMetricFamily("meeting_database_bytes", "Size of the database", size)
+        with suppress(OSError):
+            free = shutil.disk_usage(file.path.parent).free
+            yield GaugeMetricFamily("meeting_disk_free_bytes", "Free beside the database", free)
+        with suppress(OSError):
+            taken = file.backups()
+            yield GaugeMetricFamily("meeting_backups", "Backups beside the database", len(taken))
+            if taken:
+                newest = taken[-1].stat()
+                age = max(0.0, time.time() - newest.st_mtime)
+                yield GaugeMetricFamily(
+                    "meeting_backup_age_seconds", "Since the newest backup was taken", age
+                )
+                yield GaugeMetricFamily(
+                    "meeting_backup_bytes", "Size of the newest backup", newest.st_size
+                )
+
+    def _mail(self) -> Iterator[Metric]:
+        letters = CounterMetricFamily("meeting_letters", "Letters by result", labels=("result",))
+        letters.add_metric(["sent"], self._server.mail.sent)
+        letters.add_metric(["failed"], self._server.mail.failed)
+        yield letters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 from limits import RateLimitItem, parse
@@ -86,9 +86,26 @@ def origin(connection: HTTPConnection, trusted: tuple[IPv4Network | IPv6Network,
         except ValueError:
             break
         found = str(address)
-        if not any(address in network for network in trusted):
+        if not _is_in(address, trusted):
             break
     return _household(found)
+
+
+def is_trusted(connection: HTTPConnection, trusted: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    """Tell whether a request comes straight from a trusted proxy."""
+    if not trusted or connection.client is None:
+        return False
+    try:
+        address = ip_address(connection.client.host)
+    except ValueError:
+        return False
+    return _is_in(address, trusted)
+
+
+def _is_in(
+    address: IPv4Address | IPv6Address, networks: tuple[IPv4Network | IPv6Network, ...]
+) -> bool:
+    return any(address in network for network in networks)
 
 
 def _household(text: str) -> str:

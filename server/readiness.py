@@ -36,6 +36,13 @@ class Readiness:
         return not (self.pending or self.contradiction or self.unreadable)
 
     @property
+    def state(self) -> str:
+        """One word: current, pending, inconsistent or unreadable."""
+        if self.contradiction:
+            return "inconsistent"
+        return "pending" if self.pending else "unreadable" if self.unreadable else "current"
+
+    @property
     def message(self) -> str:
         """Why it is not current, and what to do."""
         if self.pending:

@@ -103,9 +103,13 @@ def run(server: Server) -> None:
     """Serve until SIGTERM, SIGINT, or ``server.on_failure``.  Raises CannotListen."""
     connections = Connections(_room())
     server.on_request = lambda client: connections.has_asked(tuple(client or ()))
-    listeners = [
-        listen(server.settings.host, port, connections) for port in _ports(server.settings)
-    ]
+    try:
+        listeners = [
+            listen(server.settings.host, port, connections) for port in _ports(server.settings)
+        ]
+    except CannotListen:
+        server.stop()
+        raise
     asyncio.run(_serve(server, Listening(listeners)))
 
 

@@ -48,6 +48,7 @@ class Settings(NamedTuple):
     ``purge_interval``: seconds between two rounds of housekeeping.  ``public_url``: how the outside
     reaches this server, without a slash at the end.  ``trusted_proxies``: who may say in
     X-Forwarded-For where a request comes from.  ``mail``: None without SMTP_URL.
+    ``stay_on_fault``: stay up, and not ready, where the process would end with 78.
     """
 
     database: str
@@ -61,6 +62,7 @@ class Settings(NamedTuple):
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     admins: tuple[str, ...] = ()
     mail: MailServer | None = None
+    stay_on_fault: bool = False
 
 
 def database_location(environ: Mapping[str, str] = os.environ) -> str:
@@ -94,7 +96,26 @@ def settings(environ: Mapping[str, str] = os.environ) -> Settings:
         trusted_proxies=_networks(environ, "TRUSTED_PROXIES"),
         admins=_addresses(environ, "ADMINS"),
         mail=_mail(environ, public_url),
+        stay_on_fault=stays_on_fault(environ),
     )
+
+
+def stays_on_fault(environ: Mapping[str, str] = os.environ) -> bool:
+    """Raises BadSetting."""
+    text = environ.get("STAY_ON_FAULT", "")
+    if text not in ("", "0", "1"):
+        raise BadSetting("STAY_ON_FAULT", text, "0 or 1")
+    return text == "1"
+
+
+def address_anyway(environ: Mapping[str, str] = os.environ) -> tuple[str, int]:
+    """Host and port, whatever else is wrong with the settings; the default for a bad port."""
+    defaults = Settings("")
+    try:
+        port = _port(environ, "PORT") or defaults.port
+    except BadSetting:
+        port = defaults.port
+    return environ.get("HOST") or defaults.host, port
 
 
 def _port(environ: Mapping[str, str], name: str) -> int | None:

@@ -63,7 +63,7 @@ class Server:
         self.nonces = Nonces(file.path.with_name(f"{file.path.name}.nonces"))
         self.seen: dict[str, datetime] = {}  # client_id: when it last signed a request
         self.stopping = asyncio.Event()
-        self.metrics = Metrics()
+        self.metrics = Metrics(self)
         self.on_request: Callable[[Any], None] = lambda client: None
         self.failed: str | None = None
         self.on_failure: Callable[[], None] = lambda: None
@@ -89,7 +89,9 @@ class Server:
             trouble = damage(self.file) or Trouble("unreadable", readiness.unreadable)
         elif readiness.is_current and self.opened is None:
             trouble = self._open()
-        self.readiness = readiness
+        before, self.readiness = self.readiness, readiness
+        if trouble is None and not readiness.is_current and readiness.message != before.message:
+            log.warning("not ready: %s", readiness.message)
         self._tell(trouble)
         return readiness
 
@@ -134,13 +136,22 @@ class Server:
     def is_ready(self) -> bool:
         return self.trouble is None and self.opened is not None and self.readiness.is_current
 
+    @property
+    def code(self) -> str:
+        """``ready``, or for programs the reason why it is not."""
+        if self.trouble is not None:
+            return self.trouble.code
+        if self.readiness.contradiction:
+            return "inconsistent_history"
+        return "ready" if self.is_ready else "not_ready"
+
     def require_ready(self) -> OpenedFile:
         """Raises Unusable or Refusal (503) while the database can't be used."""
         if self.trouble is not None:
             raise Unusable(self.trouble)
         if self.opened is None or not self.readiness.is_current:
             pending = list(self.readiness.pending)
-            raise not_now("not_ready", self.readiness.message, pending=pending, command=COMMAND)
+            raise not_now(self.code, self.readiness.message, pending=pending, command=COMMAND)
         return self.opened
 
     @contextmanager

@@ -211,6 +211,7 @@ def test_a_host_that_is_not_here_ends_with_78(serve, path):
         ({"PUBLIC_URL": "https://[x"}, "PUBLIC_URL is"),
         ({"TRUSTED_PROXIES": "10.0.0.0/8, x"}, "TRUSTED_PROXIES is 'x', and has to be IP"),
         ({"ADMINS": "a@x.org, boss"}, "ADMINS is 'boss', and has to be e-mail addresses"),
+        ({"STAY_ON_FAULT": "yes"}, "STAY_ON_FAULT is 'yes', and has to be 0 or 1"),
         ({"SMTP_URL": "http://x"}, "SMTP_URL is 'http:…', and has to be like smtp://user"),
         ({"SMTP_URL": "smtp://u:secret@h:x"}, "SMTP_URL is 'smtp:…'"),
         ({"SMTP_URL": "smtp://h", "MAIL_FROM": "x"}, "MAIL_FROM is 'x'"),
@@ -307,3 +308,71 @@ def test_the_server_imports_nothing_that_migrates():
     )
     allowed = {"server.migrations", engine, *(f"{engine}.{name}" for name in reading)}
     assert set(eval(done.stdout)) <= allowed, done.stderr
+
+
+# STAY_ON_FAULT: live and not ready in place of 78.
+
+
+def test_it_stays_up_and_says_why_until_the_fault_is_mended(serve, path):
+    migrate(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        ((checksum,),) = connection.execute("SELECT checksum FROM schema_history WHERE id = 5")
+        connection.execute("UPDATE schema_history SET checksum = 'x' WHERE id = 5")
+    api = serve(STAY_ON_FAULT="1")
+    answer = api.until(503)
+    assert answer.code == "inconsistent_history"
+    assert "'add_user_links' was edited after it was applied" in answer.body["error"]["message"]
+    assert api("GET", "/healthz").status == 200
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE schema_history SET checksum = ? WHERE id = 5", [checksum])
+        api.until(200, seconds=3)
+        connection.execute("UPDATE schema_history SET checksum = 'x' WHERE id = 5")
+    assert api.until_code("inconsistent_history", 3)
+    assert api("GET", "/settings").status == 503
+    status, log = api.stop()
+    assert status == 0
+    assert log.count("was edited after it was applied") == 2
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"ADMINS": "boss"}, "ADMINS is 'boss'"),
+        ({"DB_PATH": "postgresql://h/db"}, "postgresql"),
+        ({"DB_PATH": "/no/such/folder/a.sqlite"}, "/no/such/folder"),
+    ],
+)
+def test_a_fault_in_the_settings_is_told_and_not_looped_on(serve, environ, says):
+    api = serve(STAY_ON_FAULT="1", **environ)
+    answer = api.until(503)
+    assert answer.code == "fault"
+    assert says in answer.body["error"]["message"]
+    assert api("GET", "/healthz").body == {"status": "alive"}
+    time.sleep(6)  # it has tried again by now
+    api.until(503)
+    started = time.monotonic()
+    status, log = api.stop()
+    assert status == 0
+    assert time.monotonic() - started < 5
+    assert len([line for line in log.splitlines() if says in line]) == 1
+    assert "Traceback" not in log
+
+
+def test_it_takes_over_when_the_other_process_has_ended(api, serve):
+    second = serve(STAY_ON_FAULT="1")
+    assert second.until(503).code == "fault"
+    api.stop()
+    second.until(200, seconds=10)
+    assert second.stop()[0] == 0
+
+
+def test_it_waits_for_a_port_in_use(serve, path):
+    migrate(path)
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        api = serve(STAY_ON_FAULT="1", port=taken.getsockname()[1])
+        time.sleep(7)
+        assert api.process.poll() is None
+        assert api.log.read_text().count("is in use; stop what uses it") == 1
+    api.until(200, seconds=10)

@@ -203,7 +203,7 @@ def test_metrics_are_on_their_own_port(serve, path):
     assert api("GET", "/metrics").status == 404
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         text = answer.read().decode()
-    assert 'meeting_requests_total{method="GET",status="200"}' in text
+    assert 'meeting_requests_total{method="GET",route="/settings",status="200"}' in text
     assert "meeting_ready 1" in text
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"http://127.0.0.1:{port}/settings")
