@@ -25,6 +25,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from guarded.backends.interface import Origin
 from server import __version__
 from server.answers import Refusal
 from server.db.model import ClientSession, ExternalSession
@@ -138,16 +139,16 @@ class State(Collector):
             free = shutil.disk_usage(file.path.parent).free
             yield GaugeMetricFamily("meeting_disk_free_bytes", "Free beside the database", free)
         with suppress(OSError):
-            taken = file.backups()
+            taken = [copy for copy in file.copies() if copy.origin is not Origin.RESTORE]
             yield GaugeMetricFamily("meeting_backups", "Backups beside the database", len(taken))
             if taken:
-                newest = taken[-1].stat()
-                age = max(0.0, time.time() - newest.st_mtime)
+                newest = taken[-1]
+                age = max(0.0, time.time() - newest.at.timestamp())
                 yield GaugeMetricFamily(
                     "meeting_backup_age_seconds", "Since the newest backup was taken", age
                 )
                 yield GaugeMetricFamily(
-                    "meeting_backup_bytes", "Size of the newest backup", newest.st_size
+                    "meeting_backup_bytes", "Size of the newest backup", newest.size
                 )
 
     def _mail(self) -> Iterator[Metric]:
