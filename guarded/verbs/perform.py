@@ -405,9 +405,12 @@ class Look:
         return self.undo.kept(target) if self.undo is not None else None
 
     def table(self, name: str) -> Table | None:
-        """Raises InMemoryTable for a table that no migration can reach."""
+        """Raises InMemoryTable and Refused for a table that no migration can reach."""
         self.ledger.refuse_in_memory(name)
-        return self.ddl.table(name)
+        found = self.ddl.table(name)
+        if found is not None and found.kind == "shadow":
+            raise Refused(f"'{found.name}' is a part of a virtual table; name that one instead")
+        return found
 
     def existing(self, name: str) -> Table:
         """Raises Refused when there is no such table."""

@@ -26,7 +26,7 @@ from guarded.backends.sqlite import (
     native,
     unknown,
 )
-from guarded.backends.sqlite.health import Ailments, ailments, trigger_event
+from guarded.backends.sqlite.health import Ailments, ailments, external_content, trigger_event
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.rebuild import free_name, rebuild
 from guarded.backends.sqlite.text import (
@@ -137,7 +137,7 @@ class SqliteDdl:
         triggers = [
             t.name
             for t in inspect.dependents(self.read, change.table)
-            if t.kind == "trigger" and _fires_on(t, change.column)
+            if t in self._resting(change.table) and _fires_on(t, change.column)
         ]
         return f"while {', '.join(triggers)} rest" if triggers else ""
 
@@ -285,6 +285,11 @@ class SqliteDdl:
         return value
 
     def _fill(self, change: Fill) -> None:
+        if (content := external_content(self._stored(change.table))) is not None:
+            raise Refused(
+                f"table '{change.table}' is an index over '{content[0]}', and has no values of its "
+                "own; fill that"
+            )
         condition = f" WHERE {change.where}" if change.where else ""
         update = f"UPDATE {quote(change.table)} SET {quote(change.column)} = {change.expression}"
         with self.ledger.trusting():
@@ -292,12 +297,19 @@ class SqliteDdl:
             self._while_triggers_rest(change.table, run)
 
     def _while_triggers_rest(self, table: str, run: Callable[[], Any]) -> None:
-        triggers = [o for o in inspect.dependents(self.read, table) if o.kind == "trigger"]
+        triggers = self._resting(table)
         for trigger in triggers:
             self._execute(f"DROP TRIGGER {quote(trigger.name)}")
         run()
         for trigger in triggers:
             self._execute(trigger.sql)
+
+    def _resting(self, table: str) -> list[SchemaObject]:
+        """The triggers that rest; not those that keep a search index in step with the table."""
+        from guarded.backends.sqlite.mirrors import is_mirror
+
+        triggers = [o for o in inspect.dependents(self.read, table) if o.kind == "trigger"]
+        return [trigger for trigger in triggers if not is_mirror(self.read, trigger)]
 
     def _statement(self, change: Statement) -> None:
         self._execute(change.sql, change.params)

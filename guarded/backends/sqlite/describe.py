@@ -49,7 +49,8 @@ def table(execute: Execute, stored: SchemaObject, kind: str | None = None) -> Ta
     except UnreadableTable:
         text = None
     if kind is None:
-        kind = "table" if text else inspect.kinds_of_tables(execute).get(stored.name, "table")
+        may_be_other = text is None or "_" in stored.name  # a shadow is named owner_part
+        kind = inspect.kind_of(execute, stored.name)[0] if may_be_other else "table"
     try:
         plain = inspect.columns(execute, stored.name)
     except sqlite3.OperationalError as exc:

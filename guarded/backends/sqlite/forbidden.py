@@ -53,6 +53,13 @@ def attach(migration: str) -> Refused:
     )
 
 
+def part(migration: str, table: str, owner: str) -> Refused:
+    return Refused(
+        f"'{migration}' may not change '{table}', which is a part of the virtual table '{owner}'; "
+        "change that one"
+    )
+
+
 def vacuum(migration: str) -> Refused:
     return Refused(
         f"'{migration}' may not VACUUM, which can't run inside of a transaction; do it by hand, "

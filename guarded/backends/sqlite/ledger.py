@@ -113,6 +113,8 @@ class SqliteLedger:
         self._migration = name
         self._meant: set[Key] = {(Kind.TABLE, history.TABLE)}
         self._counts: dict[str, tuple[str, int]] = {}  # a table and its rows before
+        # Virtual tables that triggers keep in step, such as search indexes.
+        self._in_step: set[str] = set()
         self._inserted: set[str] = set()  # by a statement that names them
         self._triggers: dict[str, str] = {}
         self._known: set[str] = set()
@@ -146,6 +148,8 @@ class SqliteLedger:
             raise forbidden.outside_of_transaction(self._migration)
         self._written |= self._authorizer.seen().writes
         touched = self._authorizer.compile(sql, params)
+        if not is_own:
+            self._refuse_parts(touched)
         if touched.objects and self._ailments is None and not is_own:
             with self.trusting():
                 self._ailments = health.ailments(self._execute)
@@ -171,9 +175,19 @@ class SqliteLedger:
         sets = {Target(Kind.COLUMN, w.table, w.column) for w in own if w.column is not None}
         return Effects(frozenset(makes), _sorted(_taken(sql, touched, own)), _sorted(sets))
 
+    def _refuse_parts(self, touched: Touched) -> None:
+        """Raise Refused for a statement that names a part of a virtual table."""
+        own = {write.table for write in touched.writes if write.trigger is None}
+        for table in sorted(own | {t.table for t in touched.drops | touched.alters}):
+            if (owner := self._owner(table)) != table:
+                raise forbidden.part(self._migration, table, owner)
+
     def _count(self, write: Write) -> None:
         owner = self._owner(write.table)
         key = fold(owner)
+        if write.trigger is not None and inspect.kind_of(self._execute, owner)[0] == "virtual":
+            self._in_step.add(key)
+            return
         if key not in self._counts:
             is_meant = (Kind.TABLE, key) in self._meant
             if is_meant or not inspect.has_table(self._execute, owner):
@@ -254,7 +268,7 @@ class SqliteLedger:
         return [
             table
             for table in sorted(owners)
-            if fold(table) not in self._counts
+            if fold(table) not in self._counts.keys() | self._in_step
             and (Kind.TABLE, fold(table)) not in self._meant
             and inspect.has_table(self._execute, table)
         ]
