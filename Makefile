@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 # Most tests wait for other processes.
 PARALLEL := -n 4 --dist worksteal
 
+# An environment whose Python is gone, or that was moved, is made anew.
+$(shell . deploy/python.sh && drop_stale $(VENV))
+
 .PHONY: migrate test check faults real test-api test-load test-browser test-containers bench clean
 
 migrate: $(VENV)/.server
@@ -45,6 +48,7 @@ clean:
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(VENV)/.python:
+	@PYTHON='$(PYTHON)' && . deploy/python.sh && find_python make
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 

@@ -11,7 +11,9 @@ usage: build-and-start.sh [--no-docker | --migrate-only | --down]
   --migrate-only  set this machine up and migrate, and start nothing
   --down          stop what was started
 
-PORT (3000) is where the server answers. The database is data/meetings.sqlite.
+PORT (3000) is where the server answers. The database is data/meetings.sqlite, or with --no-docker
+and --migrate-only that of DATABASE_URL or DB_PATH. A running server is restarted when its code or
+a setting is another one now.
 TEXT
 }
 
@@ -35,6 +37,7 @@ case "${1:-}" in
 esac
 [ $# -le 1 ] || die "one option at a time; see --help"
 
+here=$PWD # where a path of the user begins
 self=${BASH_SOURCE[0]}
 while [ -L "$self" ]; do # a link may lead here from anywhere
   cd "$(dirname "$self")"
@@ -42,9 +45,9 @@ while [ -L "$self" ]; do # a link may lead here from anywhere
 done
 cd "$(dirname "$self")"
 root=$PWD
-database=$root/data/meetings.sqlite
 export PORT="${PORT:-3000}"
 pid_file=$root/data/server.pid
+mark_file=$root/data/server.started # a checksum of its code and settings, and its port
 
 # The database holds secrets, and the log may hold sign-in codes.
 make_data() {
@@ -54,20 +57,29 @@ make_data() {
 
 # What is needed.
 
-find_python() {
-  python=${PYTHON:-python3}
-  command -v "$python" >/dev/null || die "$python is missing; install Python 3.10 or newer"
-  "$python" - <<'CODE' || exit 2
-import sqlite3, sys
-if sys.version_info < (3, 10):
-    sys.exit(f"build-and-start.sh: Python {sys.version.split()[0]} is too old; install 3.10 or newer")
-if sqlite3.sqlite_version_info < (3, 37, 0):
-    sys.exit(f"build-and-start.sh: its SQLite {sqlite3.sqlite_version} is too old; 3.37 is needed")
+# Find a Python and the database, which is one for both halves, or say what is wrong.
+find_needs() {
+  # shellcheck disable=SC1091 # it is checked by itself
+  . deploy/python.sh
+  find_python build-and-start.sh || exit 2
+  database=$(cd "$here" && "$python" - "$root" "$mode" <<'CODE'
+import sys
+sys.path[0] = sys.argv[1]
+from guarded.backends.sqlite.connect import locate
+from guarded.errors import UnusableDatabase
+from server.settings import DEFAULT_DATABASE, BadSetting, settings
 try:
-    import ensurepip, venv
-except ModuleNotFoundError:
-    sys.exit("build-and-start.sh: Python's venv is missing; on Debian: apt install python3-venv")
+    path = locate(settings().database).path.resolve()
+except (BadSetting, UnusableDatabase) as exc:
+    sys.exit(f"build-and-start.sh: {exc}")
+if sys.argv[2] == "docker" and path != DEFAULT_DATABASE:
+    sys.exit(f"build-and-start.sh: the container's database is '{DEFAULT_DATABASE}', and DATABASE_URL "
+             f"or DB_PATH names '{path}'; unset it, or use --no-docker")
+print(path)
 CODE
+  ) || exit 2
+  unset DATABASE_URL
+  export DB_PATH="$database"
 }
 
 find_docker() {
@@ -85,7 +97,8 @@ docker_is_in_a_vm() {
 # The steps.
 
 set_up() { # $1: an extra of setup.cfg, or nothing
-  find_python
+  find_needs
+  drop_stale .venv
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   say "setting up .venv"
   .venv/bin/pip install --quiet --disable-pip-version-check --editable ".${1:-}"
@@ -109,25 +122,53 @@ migrate() {
     say "(in the container: SQLite's locks don't cross from Docker's virtual machine to this host)"
     docker compose exec -T server python migrations/migrate.py
   else
-    (cd server && ../.venv/bin/python migrations/migrate.py --database "$database")
+    .venv/bin/python server/migrations/migrate.py
   fi
 }
 
-wait_until_ready() {
-  local url="http://127.0.0.1:$PORT/readyz" answer=""
+wait_until_ready() { # $1: where its log is
+  local url answer=""
+  url=http://$(address)/readyz
   for _ in $(seq 1 120); do
-    [ "$mode" != local ] || is_running || die "the server ended: $(tail -n 1 data/server.log)"
     if answer=$(ask "$url"); then
-      say "ready at http://127.0.0.1:$PORT"
+      say "ready at http://$(address)"
       return
     fi
+    ! has_ended || die "the server ended: $(last_words)"
     sleep 0.5
   done
   die "the server is not ready: ${answer:-no answer}; see: $1"
 }
 
+# Where this machine reaches the server.
+address() {
+  local host=${HOST:-127.0.0.1}
+  [ "$mode" = local ] || host=${BIND:-127.0.0.1}
+  case $host in
+    0.0.0.0 | '*') host=127.0.0.1 ;;
+    ::) host='[::1]' ;;
+    *:*) host="[$host]" ;;
+  esac
+  printf '%s:%s' "$host" "$PORT"
+}
+
+has_ended() {
+  case $mode in
+    local) if is_running; then return 1; fi ;;
+    *) [ "$(docker inspect -f '{{.State.Status}}' "$(docker compose ps -aq server)")" = exited ] ;;
+  esac
+}
+
+last_words() {
+  if [ "$mode" = local ]; then
+    tail -n 1 data/server.log
+  else
+    docker compose logs --no-log-prefix --tail 1 server
+  fi
+}
+
 ask() { # the body of the answer; fails unless it is 200
-  "${python:-python3}" - "$1" <<'CODE'
+  "$python" - "$1" <<'CODE'
 import sys, urllib.error, urllib.request
 try:
     print(urllib.request.urlopen(sys.argv[1], timeout=2).read().decode())
@@ -146,34 +187,63 @@ is_running() {
 }
 
 port_is_free() {
-  "${python:-python3}" - "$PORT" <<'CODE'
-import socket, sys
-with socket.socket() as listener:
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", int(sys.argv[1])))
-    except OSError:
-        sys.exit(1)
+  "$python" - "${HOST:-127.0.0.1}" "$PORT" <<'CODE'
+import errno, socket, sys
+try:
+    family, *_, place = socket.getaddrinfo(*sys.argv[1:], type=socket.SOCK_STREAM)[0]
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+except OSError as exc:  # of a bad host, the server says more
+    sys.exit(exc.errno == errno.EADDRINUSE)
+CODE
+}
+
+# One line for the code and the settings that a server would start with now.
+mark() {
+  .venv/bin/python - <<'CODE'
+import hashlib
+from pathlib import Path
+from server.settings import settings
+found = hashlib.sha256(repr(settings()).encode())
+for file in sorted([Path("setup.cfg"), *Path("server").rglob("*.py"), *Path("guarded").rglob("*.py")]):
+    found.update(file.read_bytes())
+print(found.hexdigest())
 CODE
 }
 
 start_local() {
+  local now port
+  now=$(mark)
   if is_running; then
-    say "the server runs already (process $(cat "$pid_file"))"
-    return
+    port=$(sed -n 2p "$mark_file" 2>/dev/null || true)
+    if [ "$(sed -n 1p "$mark_file" 2>/dev/null || true)" = "$now" ]; then
+      say "the server runs already at port $port (process $(cat "$pid_file"))"
+      return
+    elif [ "${port:-$PORT}" != "$PORT" ]; then
+      say "the server runs at port $port; it is started again at port $PORT"
+    else
+      say "the server runs with older code or other settings; it is started again"
+    fi
+    stop_local
   fi
   port_is_free || die "port $PORT is in use; stop what uses it, or set PORT to another"
   say "starting the server; its log is data/server.log"
   umask 077 # the log may hold sign-in codes
-  DB_PATH=$database nohup .venv/bin/python -m server >>data/server.log 2>&1 </dev/null &
+  nohup .venv/bin/python -m server >>data/server.log 2>&1 </dev/null &
   echo $! >"$pid_file"
+  printf '%s\n%s\n' "$now" "$PORT" >"$mark_file"
 }
 
 stop_local() {
   is_running || return 0
   kill "$(cat "$pid_file")"
-  while is_running; do sleep 0.1; done
-  rm -f "$pid_file"
+  for _ in $(seq 1 450); do # it lets requests end for up to 30 s
+    is_running || break
+    sleep 0.1
+  done
+  ! is_running || die "process $(cat "$pid_file") does not stop; end it by hand"
+  rm -f "$pid_file" "$mark_file"
   say "stopped the local process"
 }
 
@@ -198,7 +268,7 @@ case $mode in
   docker)
     find_docker
     find_owner
-    if docker_is_in_a_vm; then find_python; else set_up; fi
+    if docker_is_in_a_vm; then find_needs; else set_up; fi
     docker compose up -d --build
     migrate
     wait_until_ready "docker compose logs server"
