@@ -17,7 +17,7 @@ from guarded.operate import backups
 from guarded.operate.backups import Held, Use, Values
 
 # How the command line names what `prune` spares unless it is named.
-VALUES = "dropped-values"
+VALUES, UNNEEDED = "dropped-values", "unneeded-values"
 SPARED = {"by-hand": Origin.BY_HAND, "restore": Origin.RESTORE}
 ORIGINS = {Origin.RUN: "by a run", Origin.BY_HAND: "by hand", Origin.RESTORE: "by restore"}
 USES = {
@@ -51,7 +51,9 @@ def prune(session: Session, keep: int, kinds: Sequence[str], *, dry_run: bool, y
     runner = session.open()
     origins = {Origin.RUN, *(SPARED[kind] for kind in kinds if kind in SPARED)}
     copies = backups.surplus(reversed(runner.backend.copies()), origins, keep)
-    dropped = backups.values_at_rest(runner) if VALUES in kinds else []
+    dropped = backups.values_at_rest(runner) if {VALUES, UNNEEDED} & set(kinds) else []
+    if VALUES not in kinds:
+        dropped = [each for each in dropped if each.use is Use.NONE]
     paths = [str(each.path) for each in copies] + [str(each.file.path) for each in dropped]
     if not dry_run:
         precious = [

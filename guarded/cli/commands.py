@@ -304,7 +304,7 @@ def backups(session: Session) -> None:
 )
 @click.option(
     "--include",
-    type=click.Choice(["by-hand", "restore", "dropped-values"]),
+    type=click.Choice(["by-hand", "restore", "unneeded-values", "dropped-values"]),
     multiple=True,
     help="A kind of file that stays otherwise; can be repeated.",
 )
@@ -313,8 +313,8 @@ def backups(session: Session) -> None:
 def prune(session: Session, keep: int, include: tuple[str, ...], dry_run: bool, yes: bool) -> None:
     """Remove old backups of runs.
 
-    Copies made by hand or by `restore`, and dropped values, which `down` brings back, stay unless
-    they are included.  Asks before it removes one of these.  All files of dropped values go then.
+    Copies made by hand or by `restore`, and dropped values, stay unless they are included, and it
+    asks before it removes one.  No down brings unneeded values back; dropped values are all.
 
     Example: migrate.py backups prune --keep 2
     """

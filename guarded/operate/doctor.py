@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
-from guarded import diff
+from guarded import diff, kept
+from guarded.backends.interface import KeptFile
 from guarded.findings import Finding, Severity
+from guarded.operate import backups
+from guarded.operate.backups import Use
 from guarded.plan import State
 from guarded.project import Project
 from guarded.run import Runner
@@ -40,7 +43,32 @@ def examine(runner: Runner) -> Iterator[Finding]:
         yield Finding(Severity.NOTE, "file", sentence, project.command)
         return
     yield from backend.examine(project, runner.patience)
+    yield from _dropped(runner, project)
     yield from _standing(runner, project)
+
+
+def _dropped(runner: Runner, project: Project) -> Iterator[Finding]:
+    subject = "dropped values"
+    found = backups.values(runner)
+    if needed := [each.file for each in found if each.use is not Use.NONE]:
+        size = sum(file.size for file in needed)
+        sentence = f"{_files(needed)}, {size / 1e6:.1f} MB, for the down of their migrations"
+        yield Finding(Severity.FINE, subject, sentence)
+    if rest := [each.file for each in found if each.use is Use.NONE]:
+        sentence = (
+            f"{_files(rest)}, {sum(file.size for file in rest) / 1e6:.1f} MB, that no down needs"
+        )
+        remedy = f"{project.command} backups prune --include unneeded-values"
+        yield Finding(Severity.NOTE, subject, sentence, remedy)
+    for name, entry in runner.state().applied.items():
+        file = entry.made.kept
+        if file is not None and file.path and (why := kept.missing(file)):
+            remedy = f"put it back; without it, the down of '{name}' can't bring them back"
+            yield Finding(Severity.WARNING, subject, why, remedy)
+
+
+def _files(files: Sequence[KeptFile]) -> str:
+    return "1 file" if len(files) == 1 else f"{len(files)} files"
 
 
 def _standing(runner: Runner, project: Project) -> Iterator[Finding]:

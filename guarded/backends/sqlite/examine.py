@@ -28,7 +28,6 @@ def examine(file: SqliteFile, project: Project, patience: Patience) -> Iterator[
     yield from _survived("files", lambda: look_around(path))
     yield from _survived("in use", lambda: _users(path))
     yield from _survived("backups", lambda: _backups(path, project))
-    yield from _survived("backups", lambda: _kept(file, project))
     with file.reading(patience) as inspector:
         if inspector is None:
             return
@@ -57,14 +56,6 @@ def _survived(subject: str, look: Callable[[], Iterator[Finding]]) -> Iterator[F
         yield Finding(severity, subject, f"could not be examined: {why}", remedy)
 
 
-def _kept(file: SqliteFile, project: Project) -> Iterator[Finding]:
-    if files := file.kept_files():
-        size = megabytes(sum(found.size for found in files))
-        many = "1 file" if len(files) == 1 else f"{len(files)} files"
-        sentence = f"{many} with dropped values, {size}, for the down of their migrations"
-        yield Finding(Severity.FINE, "backups", sentence)
-
-
 def _users(path: Path) -> Iterator[Finding]:
     for user in processes.openers([path, *companions(path)]):
         yield Finding(Severity.NOTE, "in use", f"{user} has it open")
@@ -78,13 +69,19 @@ def _users(path: Path) -> Iterator[Finding]:
 
 
 def _backups(path: Path, project: Project) -> Iterator[Finding]:
-    taken = [copy for copy in backup.copies_of(path) if copy.origin is not Origin.RESTORE]
+    copies = backup.copies_of(path)
+    aside = [copy for copy in copies if copy.origin is Origin.RESTORE]
+    taken = [copy for copy in copies if copy.origin is not Origin.RESTORE]
     if taken:
         size = megabytes(sum(copy.size for copy in taken))
         sentence = f"{len(taken)}, {size}, the newest is '{taken[-1].path}'"
         yield Finding(Severity.FINE, "backups", sentence)
     else:
         yield Finding(Severity.NOTE, "backups", "there is none", f"{project.command} backup")
+    if aside:
+        size = megabytes(sum(copy.size for copy in aside))
+        sentence = f"{len(aside)} that restore put aside, {size}, the newest is '{aside[-1].path}'"
+        yield Finding(Severity.FINE, "backups", sentence)
 
 
 def _journal_mode(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:

@@ -108,6 +108,17 @@ def test_prune_asks_before_what_is_lost_for_good(cli, migrated):
     assert (done.returncode, "dropped values is missing" in done.stderr) == (2, True)
 
 
+def test_prune_can_leave_the_values_that_a_down_needs(cli, migrated):
+    (kept,) = kept_files(migrated)
+    other = kept.path.with_name(kept.path.name.replace("Z.", "Z.other_"))
+    other.write_bytes(kept.path.read_bytes())
+    remedy = [line for line in cli("doctor").stdout.splitlines() if "--include" in line]
+    words = remedy[0].split("migrate.py ")[1].split()
+    done = cli(*words, "--yes")
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"removed  {other}")
+    assert kept_files(migrated) == [kept]
+
+
 def test_restore_without_a_file_offers_the_list_and_asks(cli, migrated, connect):
     (by_hand, *_) = backups_of(migrated)
     old = row_counts(connect(by_hand))

@@ -223,3 +223,28 @@ def test_a_leftover_beside_the_rows_is_only_a_warning(path):
     runner = Runner(PROJECT, SqliteFile(path))
     assert runner.up().outcomes
     assert found(runner, "leftover")[0][0] == WARNING
+
+
+def test_files_of_dropped_values_are_counted_and_missed(runner, path):
+    ((severity, sentence),) = found(runner, "dropped values")
+    assert severity is FINE
+    assert sentence.startswith("1 file, 0.0 MB, for the down of their migrations")
+    (file,) = path.parent.glob("backups/*.kept.*")
+    text = file.read_text()
+    file.write_text(text.replace("1", "2"))
+    assert found(runner, "dropped values")[1][0] is WARNING
+    file.unlink()
+    ((severity, sentence),) = found(runner, "dropped values")
+    assert severity is WARNING
+    assert sentence.startswith(f"'{file}' with ")
+    assert sentence.endswith(" dropped values is missing")
+    file.with_name(file.name.replace("Z.", "Z.other_")).write_text(text)
+    assert (NOTE, "1 file, 0.0 MB, that no down needs") in found(runner, "dropped values")
+
+
+def test_copies_that_restore_put_aside_are_counted(runner, path):
+    (taken,) = [copy.path for copy in runner.backend.copies()]
+    aside = runner.backend.restore(PROJECT, taken, runner.patience, lambda done, total: None)
+    sentences = [sentence for _, sentence in found(runner, "backups")]
+    assert sentences[1].startswith("1 that restore put aside, ")
+    assert sentences[1].endswith(f"the newest is '{aside}'")
