@@ -8,10 +8,13 @@ PARALLEL := -n 4 --dist worksteal
 # An environment whose Python is gone, or that was moved, is made anew.
 $(shell . deploy/python.sh && drop_stale $(VENV))
 
-.PHONY: migrate test check faults real test-api test-load test-browser test-containers bench clean
+.PHONY: migrate rehearse test check faults real test-api test-load test-browser test-containers bench clean
 
 migrate: $(VENV)/.server
-	cd server && ../$(BIN)/python migrations/migrate.py
+	$(BIN)/python server/migrations/migrate.py
+
+rehearse: $(VENV)/.server
+	$(BIN)/python server/migrations/migrate.py rehearse
 
 test: $(VENV)/.check
 	$(BIN)/python -m pytest $(PARALLEL)

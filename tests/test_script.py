@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 import peewee
 import pytest
 
-from tests.conftest import ROOT, project_files
+from tests.conftest import ROOT, migration, project_files
 
 SCRIPT = ROOT / "build-and-start.sh"
 
@@ -256,6 +257,58 @@ def test_a_server_that_has_ended_is_not_waited_for(start):
     assert "build-and-start.sh: the server ended: " in err
     assert "192.0.2.1" in err
     assert time.monotonic() - begun < 45
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def test_the_upgrade_of_the_readme_works_in_a_new_shell(start, project, tmp_path):
+    """What the block says, with a local process for the container."""
+    section = (ROOT / "README.md").read_text().partition("## Back up, upgrade, go back")[2]
+    block = re.search(r"```sh\n(git pull\n.*?)```", section, re.DOTALL)[1]
+    git(project, "init", "-q", "-b", "main")
+    git(project, "add", ".")
+    git(project, "commit", "-q", "-m", "before")
+    newer = tmp_path / "newer"
+    git(tmp_path, "clone", "-q", str(project), str(newer))
+    name = "add_meeting_color"
+    (newer / "server" / "migrations" / f"{name}.py").write_text(
+        migration(
+            """
+            migrator.migrate(
+                migrator.add_column("meetings", "color", CharField(default="blue")),
+            )
+            """,
+            """
+            migrator.migrate(migrator.drop_column("meetings", "color"))
+            """,
+        )
+    )
+    listing = newer / "server" / "migrations" / "migrate.py"
+    old = '    "add_user_links",\n'
+    listing.write_text(listing.read_text().replace(old, f'{old}    "{name}",\n'))
+    git(newer, "add", ".")
+    git(newer, "commit", "-q", "-m", "after")
+    git(project, "remote", "add", "origin", str(newer))
+    git(project, "fetch", "-q")
+    git(project, "branch", "--set-upstream-to=origin/main")
+
+    port = str(free_port())
+    assert start(PORT=port)[0] == 0
+    first = process(project)
+    done = subprocess.run(
+        ["bash", "-e", "-c", block.replace("build-and-start.sh", "build-and-start.sh --no-docker")],
+        cwd=project,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PORT": port},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.index(f"would do {name}") < done.stdout.index(f"applied  {name}")
+    assert done.stdout.endswith(f"ready at http://127.0.0.1:{port}\n")
+    assert process(project) != first
 
 
 DOCKER = """
