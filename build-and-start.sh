@@ -48,6 +48,7 @@ root=$PWD
 export PORT="${PORT:-3000}"
 pid_file=$root/data/server.pid
 mark_file=$root/data/server.started # a checksum of its code and settings, and its port
+python=python3 # until find_python has chosen one
 
 # The database holds secrets, and the log may hold sign-in codes.
 make_data() {
@@ -127,14 +128,18 @@ migrate() {
 }
 
 wait_until_ready() { # $1: where its log is
-  local url answer=""
+  local url answer="" faults=0 status
   url=http://$(address)/readyz
   for _ in $(seq 1 120); do
-    if answer=$(ask "$url"); then
+    status=0
+    answer=$(ask "$url") || status=$?
+    if [ "$status" = 0 ]; then
       say "ready at http://$(address)"
       return
     fi
     ! has_ended || die "the server ended: $(last_words)"
+    if [ "$status" = 3 ]; then faults=$((faults + 1)); else faults=0; fi
+    [ "$faults" -lt 6 ] || die "the server can't serve: $answer"
     sleep 0.5
   done
   die "the server is not ready: ${answer:-no answer}; see: $1"
@@ -167,14 +172,20 @@ last_words() {
   fi
 }
 
-ask() { # the body of the answer; fails unless it is 200
+ask() { # print why it is not ready; 3: it waits for something else than migrations
   "$python" - "$1" <<'CODE'
-import sys, urllib.error, urllib.request
+import json, sys, urllib.error, urllib.request
 try:
-    print(urllib.request.urlopen(sys.argv[1], timeout=2).read().decode())
+    urllib.request.urlopen(sys.argv[1], timeout=2)
 except urllib.error.HTTPError as exc:
-    print(exc.read().decode())
-    sys.exit(1)
+    text = exc.read().decode()
+    try:
+        error = json.loads(text)["error"]
+        print(error["message"])
+        sys.exit(1 if error["code"] == "not_ready" else 3)
+    except (ValueError, LookupError, TypeError):  # somebody else's answer
+        print(text)
+        sys.exit(1)
 except OSError as exc:
     print(exc)
     sys.exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -256,6 +257,21 @@ def test_a_server_that_has_ended_is_not_waited_for(start):
     assert status == 2
     assert "build-and-start.sh: the server ended: " in err
     assert "192.0.2.1" in err
+    assert time.monotonic() - begun < 45
+
+
+def test_a_server_that_can_not_serve_is_not_waited_for(start, project, tmp_path):
+    """It stays up and says why, as in a container, and no migration mends it."""
+    database = {"DB_PATH": str(tmp_path / "db.sqlite")}
+    assert start(**database)[0] == 0
+    first = int(process(project))
+    (project / "data" / "server.pid").unlink()
+    begun = time.monotonic()
+    status, _, err = start(STAY_ON_FAULT="1", **database)
+    os.kill(first, signal.SIGTERM)
+    assert status == 2
+    assert "build-and-start.sh: the server can't serve: " in err
+    assert "another process serves" in err
     assert time.monotonic() - begun < 45
 
 
