@@ -156,7 +156,7 @@ def fill(
     found, column, target = look.existing_column(table, column_name)
     change = Fill(found.name, column.name, expression, where or "")
     note = look.ddl.resting(change)
-    is_emptied = expression.strip().upper() == "NULL"
+    is_emptied = look.names.spelling(expression).strip("( )") == "null"
     yield Deed(Action.FILL, target, change, note, counts=True, empties=is_emptied)
 
 

@@ -173,7 +173,7 @@ class SqliteLedger:
             self._suspect(write.table, write.kind, write.column)
         own = [w for w in touched.writes if w.trigger is None]
         sets = {Target(Kind.COLUMN, w.table, w.column) for w in own if w.column is not None}
-        return Effects(frozenset(makes), _sorted(_taken(sql, touched, own)), _sorted(sets))
+        return Effects(frozenset(makes), _sorted(_taken(sql, params, touched, own)), _sorted(sets))
 
     def _refuse_parts(self, touched: Touched) -> None:
         """Raise Refused for a statement that names a part of a virtual table."""
@@ -449,12 +449,13 @@ class _Authorizer:
         return sqlite3.SQLITE_OK
 
 
-def _taken(sql: str, touched: Touched, own: Sequence[Write]) -> set[Target]:
+def _taken(sql: str, params: Sequence[Any], touched: Touched, own: Sequence[Write]) -> set[Target]:
     """Tables, columns and rows whose values go with the statement."""
     takes = {target for target in touched.drops if target.kind is Kind.TABLE}
     is_text_telling = bool(own or touched.alters) and MAY_TAKE.search(sql) is not None
     replaces = is_text_telling and taken.replaces_rows(sql)
-    emptied = taken.emptied_columns(sql) if is_text_telling else frozenset()
+    is_update = any(write.column is not None for write in own)
+    emptied = taken.emptied_columns(sql, params) if is_update else frozenset()
     for write in own:
         if (write.kind == "delete" or replaces) and _table(write.table) not in takes:
             takes.add(Target(Kind.ROWS, write.table))

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from typing import Any
 
-from guarded.backends.sqlite.text import fold, tokens
+from guarded.backends.sqlite.text import Token, fold, inside, tokens
 
 AFTER_SET = ("WHERE", "FROM", "RETURNING", "ORDER", "LIMIT")
 
@@ -30,16 +34,50 @@ def dropped_column(sql: str) -> str | None:
     return rest[0].name
 
 
-def emptied_columns(sql: str) -> frozenset[str]:
-    """The columns that an UPDATE sets to NULL, folded."""
+def emptied_columns(sql: str, params: Sequence[Any] = ()) -> frozenset[str]:
+    """The columns that an UPDATE sets to NULL, whatever the row, folded."""
     words = tokens(sql)
     start = next((i for i, token in enumerate(words) if token.keyword == "SET"), len(words))
+    values = iter(params) if isinstance(params, (list, tuple)) else iter(())
+    for word in words[:start]:
+        if word.text == "?":
+            next(values, None)
     found = set()
-    for place in range(start, len(words) - 3):
-        before, name, equals, value = words[place : place + 4]
-        begins = before.keyword == "SET" or before.text == ","
-        if begins and name.name and (equals.text, value.keyword) == ("=", "NULL"):
-            after = words[place + 4] if place + 4 < len(words) else None
-            if after is None or after.text in (",", ";") or after.keyword in AFTER_SET:
-                found.add(fold(name.name))
+    for part in _parts(words[start + 1 :]):
+        equals = next((i for i, token in enumerate(part) if token.text == "="), len(part))
+        names = [token.name for token in part[:equals] if token.name is not None]
+        nulls = _nulls(sql, part[equals + 1 :], values)
+        found |= {fold(name) for name, is_null in zip(names, nulls) if is_null}
     return frozenset(found)
+
+
+def _parts(words: list[Token]) -> Iterator[list[Token]]:
+    """Split at the commas, up to what comes after the SET clause."""
+    part: list[Token] = []
+    depth = 0
+    for word in words:
+        depth += (word.text == "(") - (word.text == ")")
+        if depth == 0 and (word.text == ";" or word.keyword in AFTER_SET):
+            break
+        if depth == 0 and word.text == ",":
+            yield part
+            part = []
+        else:
+            part.append(word)
+    yield part
+
+
+def _nulls(sql: str, words: list[Token], values: Iterator[Any]) -> list[bool]:
+    """Return True for each value that is NULL: of one expression, or of several in parentheses."""
+    is_list = bool(words) and words[0].text == "(" and len(inside(words)) == len(words) - 2
+    if is_list and words[1].keyword != "SELECT":
+        return [null for part in _parts(words[1:-1]) for null in _nulls(sql, part, values)]
+    if is_list:
+        words = words[1:-1]
+    text = sql[words[0].start : words[-1].end] if words else "1"
+    bound = [next(values, None) for word in words if word.text == "?"]
+    with closing(sqlite3.connect(":memory:")) as scratch, suppress(sqlite3.Error):
+        # What speaks of a column is an error here.
+        query = text if is_list else f"SELECT {text}"
+        return [value is None for value in scratch.execute(query, bound).fetchone() or ()]
+    return [False]

@@ -24,7 +24,14 @@ def test_the_column_that_goes(sql, column):
 EMPTIED = [
     pytest.param("UPDATE t SET a = NULL", {"a"}, id="all rows"),
     pytest.param('UPDATE t SET b = 1, "A" = NULL WHERE c = NULL', {"a"}, id="one of two"),
-    pytest.param("UPDATE t SET a = NULL + 1, b = 'c = NULL'", set(), id="not NULL alone"),
+    pytest.param("UPDATE t SET a = NULL + 1, b = 'c = NULL'", {"a"}, id="what is NULL"),
+    pytest.param("UPDATE t SET a = (NULL), b = nullif(1, 1)", {"a", "b"}, id="in other words"),
+    pytest.param("UPDATE t SET (a, b) = (NULL, 1), c = 2", {"a"}, id="a list"),
+    pytest.param("UPDATE t SET (a, b) = (SELECT NULL, NULL)", {"a", "b"}, id="a SELECT"),
+    pytest.param("UPDATE t SET a = coalesce(NULL, b), c = NULL || d", set(), id="by other columns"),
+    pytest.param(
+        "INSERT INTO t (a) VALUES (1) ON CONFLICT DO UPDATE SET b = NULL", {"b"}, id="an upsert"
+    ),
     pytest.param("UPDATE t SET a = 1 WHERE b = NULL", set(), id="in the condition"),
 ]
 
@@ -32,6 +39,11 @@ EMPTIED = [
 @pytest.mark.parametrize(("sql", "columns"), EMPTIED)
 def test_the_columns_that_are_emptied(sql, columns):
     assert emptied_columns(sql) == columns
+
+
+def test_a_parameter_may_empty_a_column():
+    sql = "WITH x AS (SELECT ?) UPDATE t SET a = ?, b = 1 + ?, c = ? WHERE d = ?"
+    assert emptied_columns(sql, (1, None, None, 3, None)) == {"a", "b"}
 
 
 REPLACES = [
@@ -54,6 +66,9 @@ LOSSES = [
     pytest.param("ALTER TABLE t DROP COLUMN b", ["column t.b: 2 rows"], id="DROP COLUMN"),
     pytest.param("UPDATE t SET b = NULL", ["column t.b: 2 rows"], id="SET NULL"),
     pytest.param("DROP TABLE t", ["table t: 2 rows"], id="DROP TABLE"),
+    pytest.param(
+        "UPDATE t SET (a, b) = (a, nullif(1, 1))", ["column t.b: 2 rows"], id="what is NULL"
+    ),
     pytest.param("UPDATE t SET b = 3", [], id="another value"),
     pytest.param("INSERT INTO t VALUES (9, 9, 9)", [], id="more rows"),
 ]
