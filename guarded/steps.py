@@ -67,6 +67,8 @@ class Target(NamedTuple):
         """The name with its kind, and its table if it has one: ``index 'a' of table 'b'``."""
         if self.name is None or not self.table:
             return f"{self.kind.value} '{self}'"
+        if self.name == "*":  # each of its kind
+            return f"a {self.kind.value} of table '{self.table}'"
         return f"{self.kind.value} '{self.name}' of table '{self.table}'"
 
     def moved(self, old: str, new: str) -> Target:

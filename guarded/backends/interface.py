@@ -207,7 +207,7 @@ class Ledger(Protocol):
         """Announce that these will change.  Raises InMemoryTable."""
 
     def refuse_in_memory(self, table: str) -> None:
-        """Raise InMemoryTable for a table that no migration may touch."""
+        """Raise InMemoryTable or Refused for a table that no migration may touch."""
 
     def trusting(self) -> AbstractContextManager[None]:
         """While the block runs, the statements are the engine's own."""

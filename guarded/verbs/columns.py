@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from peewee import SQL, Field
+from peewee import SQL, Field, ForeignKeyField
 
 from guarded.changes import (
     AddColumn,
@@ -39,13 +39,16 @@ def add_column(
     """
     found = look.existing(table)
     target = column_of(found.name, column_name)
-    field = field.clone()
+    if not isinstance(field, Field):
+        raise Refused(f"{target} needs a field such as CharField(), and not {field!r}")
+    field = fields.with_parent(field.clone())
     field.name = field.column_name = column_name
     present = look.column(found, column_name)
     if present is not None:
         _refuse_other(look, found, present, field)
         yield Skip(target, "already there", is_so=True)
         yield from _all_found(found, present)
+        yield from _missing_index(look, found, present, field)
         return
     value, each = None, None
     if not field.null and tables.declared_default(field) is None and not allow_not_null:
@@ -71,6 +74,19 @@ def add_column(
     if field.index or field.unique:
         yield from tables.add_index(
             look, found.name, (column_name,), field.unique, field.index_type
+        )
+
+
+def _missing_index(look: Look, table: Table, present: Column, field: Field) -> Deeds:
+    """Create the index that the field asks for, where no index has its place."""
+    parts = (look.names.fold(present.name),)
+    has_one = any(
+        index.parts == parts and not index.where and (index.unique or not field.unique)
+        for index in table.indexes
+    )
+    if (field.index or field.unique) and not has_one and table.key != (present.name,):
+        yield from tables.add_index(
+            look, table.name, (present.name,), field.unique, field.index_type
         )
 
 
@@ -187,20 +203,53 @@ def _refuse_other(look: Look, table: Table, present: Column, field: Field) -> No
         return
     differs = (
         wanted.storage != present.storage
-        or wanted.generated != present.generated
+        or (wanted.generated, wanted.expression) != (present.generated, present.expression)
         or (not wanted.nullable and present.nullable and not wanted.primary_key)
+        or wanted.collation not in ("", "binary", present.collation)
     )
     if differs:
         raise Refused(
             f"table '{table.name}' has another column '{present.name}': {_words(present)}; wanted "
             f"is {_words(wanted)}; alter or drop that first"
         )
+    checks = [text for text in wanted.constraints if "CHECK" in text.upper()]
+    for check in checks:
+        spelled = look.names.spelling(check)
+        if not any(spelled.endswith(text) for text in table.constraints.values()):
+            raise Refused(
+                f"table '{table.name}' has a column '{present.name}' without {check}; add that by "
+                "add_constraint, or drop the column first"
+            )
+    _refuse_other_key(look, table, present, field)
+
+
+def _refuse_other_key(look: Look, table: Table, present: Column, field: Field) -> None:
+    if not isinstance(field, ForeignKeyField) or not isinstance(field.rel_field, Field):
+        return
+    fold = look.names.fold
+    parent, column = field.rel_model._meta.table_name, field.rel_field.column_name
+    actions = tuple(
+        (action or "NO ACTION").upper() for action in (field.on_delete, field.on_update)
+    )
+    wanted = fold(parent), (fold(column),), *actions
+    keys = [key for key in table.foreign_keys if key.columns == (present.name,)]
+    found = [
+        (fold(k.parent), tuple(map(fold, k.parent_columns)), k.on_delete, k.on_update) for k in keys
+    ]
+    if wanted not in found:
+        words = " and ".join(str(key) for key in keys) or "no foreign key"
+        raise Refused(
+            f"column {table.name}.{present.name} is there with {words}, and should refer to "
+            f"{parent} ({column}) on delete {actions[0]} on update {actions[1]}; change that by "
+            "drop_foreign_key_constraint and add_foreign_key_constraint"
+        )
 
 
 def _words(column: Column) -> str:
     words = [column.type or "no type", "NULL" if column.nullable else "NOT NULL"]
     words += [f"DEFAULT {column.default}"] if column.default is not None else []
-    words += [f"generated, {column.generated}"] if column.generated else []
+    words += [f"generated as ({column.expression})"] if column.generated else []
+    words += [f"COLLATE {column.collation}"] if column.collation not in ("", "binary") else []
     return " ".join(words)
 
 

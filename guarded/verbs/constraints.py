@@ -89,7 +89,8 @@ def add_foreign_key_constraint(
     found, column, stored = look.existing_column(table, column_name)
     target = Target(Kind.FOREIGN_KEY, found.name, column.name)
     if (key := _key_on(look, found, column.name)) is not None:
-        actions = tuple((action or "NO ACTION").upper() for action in (on_delete, on_update))
+        given = (action or "NO ACTION" for action in (on_delete, on_update))
+        actions = tuple(" ".join(action.upper().split()) for action in given)
         parent = [look.names.fold(c) for c in key.parent_columns]
         same = look.is_same(key.parent, rel) and parent == [look.names.fold(rel_column)]
         if same and (key.on_delete, key.on_update) == actions:

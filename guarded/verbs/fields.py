@@ -32,6 +32,16 @@ def column_definition(look: Look, field: Field) -> str:
     return str(sql)
 
 
+def with_parent(field: Field) -> Field:
+    """The same field; a foreign key that says no field refers to the primary key."""
+    meta = getattr(getattr(field, "rel_model", None), "_meta", None)
+    if isinstance(field, ForeignKeyField) and meta is not None:
+        rel = field.rel_field
+        if not isinstance(rel, Field):
+            field.rel_field = meta.combined[rel] if rel else meta.primary_key
+    return field
+
+
 def type_of(look: Look, field: Field) -> str:
     context = look.playhouse.make_context()
     sql, _ = context.sql(field.ddl_datatype(context)).query()

@@ -81,6 +81,8 @@ class GuardedMigrator:
     def migrate(self, *operations: Operation) -> None:
         """Run the operations in order; those of one table that need a rebuild share one."""
         for operation in operations:
+            if not isinstance(operation, Operation):
+                raise Refused(f"migrate(…) takes operations one by one, and not {operation!r}")
             operation.run()
         self._performer.settle()
 

@@ -416,9 +416,16 @@ class Look:
         """Raises Refused when there is no such table."""
         found = self.table(name)
         if found is None:
+            self.refuse_view(name)
             known = [table.name for table in self.inspector.schema().values()]
             raise Refused(f"there is no table '{name}'{nearest(name, known)}")
         return self.readable(found)
+
+    def refuse_view(self, name: str) -> None:
+        """Raise Refused when a view has this name."""
+        for target in self.inspector.objects():
+            if target.kind is Kind.VIEW and self.is_same(target.table, name):
+                raise Refused(f"'{target.table}' is a view; write its SQL, with migrator.sql(…)")
 
     def readable(self, table: Table) -> Table:
         """The same table.  Raises Refused when this process can't read it."""

@@ -94,6 +94,7 @@ def drop_table(
         )
     found = look.existing(table) if look.table(table) is not None else None
     if found is None:
+        look.refuse_view(table)
         yield Skip(table_of(table), "not there")
         return
     change, target = DropTable(found.name), table_of(found.name)
@@ -216,7 +217,8 @@ def _skip(
             # SQLite would take the name of a column that is gone for a string.
             return Skip(target, f"{table.name} has no column {column}")
     name = str(target.name)
-    for index in table.indexes:
+    by_name = sorted(table.indexes, key=lambda index: not look.is_same(index.name, name))
+    for index in by_name:
         is_named = look.is_same(index.name, name)
         if not is_named and (index.origin != "c" or not _has_columns(look, index, columns)):
             continue
@@ -233,7 +235,7 @@ def _skip(
         if same:
             return Skip(target, f"already there as {index.name}", is_so=True)
     for taken in look.inspector.objects():
-        if look.is_same(taken.name or taken.table, name):
+        if taken.kind is not Kind.TRIGGER and look.is_same(taken.name or taken.table, name):
             raise Refused(
                 f"index '{name}' can't be created: the name belongs to {taken.described}; rename "
                 "or drop that first"

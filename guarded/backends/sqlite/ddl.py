@@ -118,9 +118,12 @@ class SqliteDdl:
         return describe.index_of_text(stored, sql)
 
     def column(self, table: str, definition: str) -> Column | None:
+        name = CreateTable(f"CREATE TABLE t ({definition})").columns[0].name
+        others = [c.name for c in inspect.columns(self.read, table) if fold(c.name) != fold(name)]
+        text = ", ".join([definition, *map(quote, others)])  # it may speak of them
         try:
-            made = describe.table_of_text(self.read, "t", f"CREATE TABLE t ({definition})")
-        except sqlite3.OperationalError:  # it speaks of other columns
+            made = describe.table_of_text(self.read, "t", f"CREATE TABLE t ({text})")
+        except sqlite3.OperationalError:
             return None
         return made.columns[0]
 
@@ -164,6 +167,9 @@ class SqliteDdl:
         return fold(change.table) in self._waiting or not self._is_native(change)
 
     def apply(self, change: Change) -> None:
+        is_plain = isinstance(change, CreateIndex) and " WHERE " not in change.sql
+        if isinstance(change, WITH_SQL) and not is_plain:
+            self._refuse_strings(change)
         if self.waits(change):
             assert isinstance(change, WAITING)
             with self._refusing_errors(_what(change), change):
@@ -181,6 +187,12 @@ class SqliteDdl:
                 ):
                     self._APPLY[type(change)](self, change)
         return None
+
+    def _refuse_strings(self, change: Fill | SetType | CreateIndex | AddConstraint) -> None:
+        from guarded.backends.sqlite.misspelled import refuse_strings
+
+        if (table := self.table(change.table)) is not None:
+            refuse_strings(self.read, change, [column.name for column in table.columns])
 
     def waiting(self) -> Sequence[tuple[str, Action]]:
         return [
@@ -463,6 +475,9 @@ WAITING = (
 
 # Errors of SQLite's that say nothing about the change.
 NOT_OF_THE_CHANGE = ("interrupted", "database or disk is full", "disk I/O error")
+
+# Changes with SQL that a person wrote.
+WITH_SQL = (Fill, SetType, CreateIndex, AddConstraint)
 
 # Changes that leave every view, trigger and key as it is.
 HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Refill, Statement)

@@ -60,6 +60,10 @@ def part(migration: str, table: str, owner: str) -> Refused:
     )
 
 
+def internal(migration: str, table: str) -> Refused:
+    return Refused(f"'{migration}' may not change '{table}', which is SQLite's own")
+
+
 def vacuum(migration: str) -> Refused:
     return Refused(
         f"'{migration}' may not VACUUM, which can't run inside of a transaction; do it by hand, "

@@ -142,7 +142,10 @@ def _reason(
         clone.execute(f"PRAGMA foreign_key_check({quote(item.name)})").fetchall()
     except sqlite3.OperationalError as exc:
         return str(exc)
-    return None
+    # A parent that is not there makes each write of the child fail.
+    parents = dict.fromkeys(key.parent for key in inspect.foreign_keys(clone.execute, item.name))
+    gone = [name for name in parents if not inspect.has_table(clone.execute, name)]
+    return f"no such table: {gone[0]}" if gone else None
 
 
 def clone_schema(

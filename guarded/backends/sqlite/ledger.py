@@ -129,6 +129,10 @@ class SqliteLedger:
 
     def refuse_in_memory(self, table: str) -> None:
         self._authorizer.refuse_in_memory(table)
+        if fold(table) == history.TABLE:
+            raise forbidden.history(self._migration)
+        if fold(table).startswith("sqlite_"):
+            raise forbidden.internal(self._migration, table)
 
     @contextmanager
     def trusting(self) -> Iterator[None]:
@@ -205,8 +209,8 @@ class SqliteLedger:
     def suspect(self, change: Change) -> None:
         if isinstance(change, (Fill, SetType)):
             self._suspect(change.table, "update", change.column)
-        elif isinstance(change, AddConstraint):
-            self._suspect(change.table, "update", None)
+        elif isinstance(change, AddConstraint):  # it may be the table's first foreign key
+            self._suspect_child(change.table)
         elif isinstance(change, DropTable):
             self._suspect(change.table, "delete", None)
 
@@ -223,9 +227,12 @@ class SqliteLedger:
                 if column is None or self._refers(child, table, column)
             ]
         for child in suspects:
-            if fold(child) not in self._dangling:
-                self._dangling[fold(child)] = dangling(self._execute, child)
-                self._culprits.setdefault((Kind.FOREIGN_KEY, fold(child)), self._migration)
+            self._suspect_child(child)
+
+    def _suspect_child(self, child: str) -> None:
+        if fold(child) not in self._dangling:
+            self._dangling[fold(child)] = dangling(self._execute, child)
+            self._culprits.setdefault((Kind.FOREIGN_KEY, fold(child)), self._migration)
 
     def _refers(self, child: str, parent: str, column: str) -> bool:
         return any(

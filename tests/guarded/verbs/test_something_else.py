@@ -1,0 +1,95 @@
+"""What stands under a name and is not what was asked for is told, and never skipped."""
+
+from __future__ import annotations
+
+import pytest
+
+from guarded.errors import MigrationError
+from tests.conftest import migration, schema_of
+
+OLDER = """
+CREATE TABLE t (
+    id INTEGER PRIMARY KEY, a TEXT, b INT NOT NULL DEFAULT 1, c TEXT COLLATE NOCASE,
+    g INT GENERATED ALWAYS AS (b + 1), CONSTRAINT k CHECK (b > 0)
+);
+CREATE INDEX t_plain ON t (a);
+CREATE INDEX t_folded ON t (a COLLATE NOCASE);
+CREATE TABLE child (id INTEGER PRIMARY KEY, t_id INT REFERENCES t (id), other INT);
+CREATE VIEW seen AS SELECT a FROM t;
+CREATE TRIGGER busy AFTER INSERT ON t BEGIN SELECT 1; END;
+INSERT INTO t (id, a, b) VALUES (1, 'x', 1), (2, 'y', 7);
+INSERT INTO child VALUES (1, 1, 7);
+"""
+PARENT = "T = type('T', (Model,), {'Meta': type('Meta', (), {'table_name': 't'})})\n"
+
+
+@pytest.fixture
+def database(connect):
+    connection = connect()
+    connection.executescript(OLDER)
+    return connection
+
+
+REFUSED = [
+    pytest.param("add_index('t', ('a',), name='t_folded')", "has another index 't_folded'", id="an index of that name, though another would do"),
+    pytest.param("add_column('t', 'b', IntegerField(default=1, constraints=[Check('b < 9')]))", "a column 'b' without CHECK", id="a column without the CHECK"),
+    pytest.param("add_column('t', 'a', TextField(null=True, collation='NOCASE'))", "wanted is TEXT NULL COLLATE nocase", id="a column of another collation"),
+    pytest.param("add_column('t', 'g', IntegerField(null=True, constraints=[SQL('AS (b * 2)')]))", "generated as", id="a column generated otherwise"),
+    pytest.param("add_column('child', 'other', ForeignKeyField(T, null=True))", "is there with no foreign key", id="a column that refers to nothing"),
+    pytest.param("add_column('child', 't_id', ForeignKeyField(T, null=True, on_delete='CASCADE'))", "on delete NO ACTION .* should .* on delete CASCADE", id="a column that refers otherwise"),
+    pytest.param("drop_table('seen')", "'seen' is a view", id="a view that is to be dropped"),
+    pytest.param("add_column('seen', 'n', TextField(null=True))", "'seen' is a view", id="a view that is to grow"),
+    pytest.param("drop_table('schema_history')", "may not change schema_history", id="the history"),
+    pytest.param("drop_table('sqlite_sequence')", "which is SQLite's own", id="a table of SQLite's"),
+    pytest.param("fill('t', 'b', '\"nope\"')", "no column \"nope\"", id="a value in double quotes"),
+    pytest.param("fill('t', 'b', '2', where='\"aa\" IS NULL')", "did you mean 'a'", id="a condition in double quotes"),
+    pytest.param("add_constraint('t', 'z', Check('\"bb\" > 0'))", "did you mean 'b'", id="a CHECK in double quotes"),
+    pytest.param("add_index('t', ('b',), where=SQL('\"aa\" > 0'))", "did you mean 'a'", id="a partial index in double quotes"),
+    pytest.param("alter_column_type('t', 'a', IntegerField(), cast='\"aa\" + 1')", "did you mean 'a'", id="a cast in double quotes"),
+    pytest.param("add_constraint('t', 'z', SQL('FOREIGN KEY (b) REFERENCES nope (id)'))", "no such table: nope", id="a key to no table"),
+    pytest.param("add_column('t', 'n', TextField)", "needs a field such as CharField", id="a class for a field"),
+    pytest.param("add_column('t', 'n', 'TEXT')", "needs a field such as CharField", id="a text for a field"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "says"), REFUSED)
+def test_a_verb_that_would_not_do_it_refuses_before_the_run(database, make_runner, verb, says):
+    before = schema_of(database)
+    runner = make_runner({"step": migration(f"{PARENT}migrator.migrate(migrator.{verb})")})
+    for ask in (runner.forecast, runner.up):
+        with pytest.raises(MigrationError, match=says):
+            ask()
+    assert schema_of(database) == before
+
+
+DONE = [
+    pytest.param("add_column('t', 'b', IntegerField(default=1, constraints=[Check('b>0')]))", [("skip", "t.b")], id="a column with the CHECK"),
+    pytest.param("add_column('t', 'a', TextField(null=True, index=True))", [("skip", "t.a")], id="a column with an index"),
+    pytest.param("add_column('t', 'a', TextField(null=True, unique=True))", [("skip", "t.a"), ("create", "t_a")], id="a column without the unique index"),
+    pytest.param("add_column('t', 'g', IntegerField(null=True, constraints=[SQL('AS (b+1)')]))", [("skip", "t.g")], id="a column generated so"),
+    pytest.param("add_column('child', 'new', ForeignKeyField(T, null=True))", [("add", "child.new"), ("create", "child_new")], id="a key without a field refers to the primary key"),
+    pytest.param("add_index('t', ('b',), name='busy')", [("create", "busy")], id="the name of a trigger is free"),
+    pytest.param("fill('t', 'b', '(SELECT max(\"B\") FROM \"t\" AS \"x\") + \"rowid\"')", [("fill", "t.b")], id="names in double quotes"),
+    pytest.param("add_foreign_key_constraint('child', 't_id', 't', 'id', on_delete='no  action')", [("skip", "foreign key on child.t_id")], id="an action in another spelling"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("verb", "steps"), DONE)
+def test_what_is_so_is_so_and_what_lacks_is_added(database, make_runner, verb, steps):
+    runner = make_runner({"step": migration(f"{PARENT}migrator.migrate(migrator.{verb})")})
+    runner.forecast()
+    (outcome,) = runner.up().outcomes
+    assert [(s.action.value, str(s.target)) for s in outcome.steps] == steps
+
+
+def test_rows_that_fit_no_first_key_of_a_table_stop_the_run(database, make_runner):
+    key = "SQL('FOREIGN KEY (b) REFERENCES child (id)')"
+    body = f"migrator.migrate(migrator.add_constraint('t', 'key', {key}))"
+    with pytest.raises(MigrationError, match="1 row of 't' that refer to no row of 'child'"):
+        make_runner({"step": migration(body)}).up()
+
+
+def test_operations_are_handed_over_one_by_one(database, make_runner):
+    body = "migrator.migrate([migrator.drop_index('t', 't_plain')])"
+    with pytest.raises(MigrationError, match=r"migrate\(…\) takes operations one by one"):
+        make_runner({"step": migration(body)}).forecast()
