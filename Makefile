@@ -38,7 +38,8 @@ test-api: $(VENV)/.api
 test-load: $(VENV)/.check
 	$(BIN)/python -m tests.server.load
 
-test-browser: $(VENV)/.check
+# Needs a browser and its driver; on Debian: apt install chromium chromium-driver npm
+test-browser: $(VENV)/.browser
 	$(BIN)/python -m pytest -q tests/browser
 
 test-containers: $(VENV)/.check
@@ -65,6 +66,11 @@ $(VENV)/.bench: $(VENV)/.python setup.cfg pyproject.toml
 
 $(VENV)/.api: $(VENV)/.check
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check,api]'
+	touch $@
+
+$(VENV)/.browser: $(VENV)/.check
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check,browser]'
+	npm install --silent --no-save --prefix $(VENV)/axe axe-core@4
 	touch $@
 
 $(VENV)/.check: $(VENV)/.python setup.cfg pyproject.toml

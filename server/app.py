@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from server import __version__, answers, housekeeping
+from server import __version__, answers, housekeeping, pages
 from server.api import guests, health, invitations, meetings, participants, sessions, settings
 from server.db.model import create_memory_tables
 from server.door import Door
@@ -16,6 +16,7 @@ from server.state import LOOK_AGAIN, Server
 
 ROUTERS = (
     health.router,
+    pages.router,
     settings.public,
     settings.signed,
     sessions.public,

@@ -14,11 +14,12 @@ from typing import Any
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import logs, rates
+from server import logs, pages, rates
 from server.answers import Refusal, answer
 from server.state import Server
 
 log = logging.getLogger("server")
+DEFAULTS = ((b"x-content-type-options", b"nosniff"),)
 LINGER = 1.0  # seconds that the rest of an unwanted body is read and thrown away
 
 
@@ -39,6 +40,8 @@ class Door:
         started = time.monotonic()
         exchange = Exchange(scope, receive, send, logs.begin_request(self._given_id(scope)))
         app = self._refusal(scope) or self.app
+        if pages.is_page_wanted(scope):
+            scope = {**scope, "path": "/", "raw_path": b"/"}
         try:
             await app(scope, exchange.receive, exchange.send)
         finally:
@@ -97,7 +100,9 @@ class Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers: list[Any] = [*message.get("headers", ()), self._id]
+            headers: list[Any] = [*message.get("headers", ()), self._id, *DEFAULTS]
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append((b"cache-control", b"no-store"))
             if not self._is_read:
                 headers.append((b"connection", b"close"))
             message = {**message, "headers": headers}

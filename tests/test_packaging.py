@@ -96,6 +96,7 @@ def test_the_wheel_has_both_packages_and_no_tests(built):
         for package in ("guarded", "server")
         for file in (ROOT / package).rglob("*.py")
     }
+    packaged |= {f"server/page/{file.name}" for file in (ROOT / "server" / "page").iterdir()}
     assert {name for name in names if ".dist-info/" not in name} == packaged
     assert "server-migrate = server.migrations.migrate:main" in _entry_points(wheel)
 

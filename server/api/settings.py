@@ -47,7 +47,7 @@ def settings(server: ServerHere) -> PublicSettings:
 
 @signed.patch("/settings", responses=errors(403))
 def change_settings(change: Change, server: ServerHere, caller: CallerHere) -> AllSettings:
-    """For admins."""
+    """Change the settings, and read them all; for admins.  An empty change only reads."""
     with server.writing():
         access.require_admin(server, caller)
         row = apply(change)
@@ -57,10 +57,11 @@ def change_settings(change: Change, server: ServerHere, caller: CallerHere) -> A
 def apply(change: Change) -> ServerSettings:
     """Write what is given into the one row; needs a transaction."""
     row = accounts.server_settings()
-    for name in change.model_fields_set:
-        setattr(row, name, getattr(change, name))
-    row.updated_at = utc_now()
-    row.save()
+    if change.model_fields_set:
+        for name in change.model_fields_set:
+            setattr(row, name, getattr(change, name))
+        row.updated_at = utc_now()
+        row.save()
     return row
 
 

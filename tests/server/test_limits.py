@@ -249,7 +249,6 @@ def test_every_error_has_one_shape(shared, user):
     for method, where, status, code in (
         ("GET", "/nope", 404, "not_found"),
         ("PUT", "/meetings", 405, "method_not_allowed"),
-        ("GET", "/docs", 404, "not_found"),
         ("GET", "/redoc", 404, "not_found"),
         ("GET", "/meetings", 401, "unsigned"),
         ("GET", "/guests/nope", 401, "no_guest"),
