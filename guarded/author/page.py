@@ -163,6 +163,10 @@ def _chapter(chapter: Chapter) -> str:
     took = "" if chapter.duration_ms is None else f", {chapter.duration_ms} ms"
     steps = [step for step in chapter.steps if step.action is not Action.SKIP]
     listed = "".join(_step(step, step in chapter.there) for step in steps)
+    listed += "".join(
+        f"<li>add {escape(f'{target.kind.value} {target}')}, to this database only</li>"
+        for target in chapter.more
+    )
     return (
         f"<li><h3>{escape(standing.name)}</h3>"
         f'<p><span class="badge {standing.state.value}">{standing.state.value}</span>{at}{took}'

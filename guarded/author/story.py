@@ -12,17 +12,19 @@ from guarded.project import Project
 from guarded.run import Runner
 from guarded.scripts import Script
 from guarded.status import State
-from guarded.steps import Action, Direction, Made, Step
+from guarded.steps import Action, Direction, Made, Step, Target
 
 
 class Chapter(NamedTuple):
     """A migration.  ``steps`` are those on a new database; ``there`` are those of them that found
-    it done in this database.  ``duration_ms`` is None for one that did not run here."""
+    it done in this database, and ``more`` is what it made here and not in a new one.
+    ``duration_ms`` is None for one that did not run here."""
 
     standing: Standing
     summary: str
     steps: tuple[Step, ...]
     there: frozenset[Step]
+    more: tuple[Target, ...]
     duration_ms: int | None
 
 
@@ -43,13 +45,14 @@ def story(runner: Runner) -> Story:
         entry = state.applied.get(standing.name)
         own = steps.get(standing.name, ())
         ran = entry is not None and entry.direction is Direction.UP
-        there = _there(own, entry.made) if entry is not None and ran else frozenset[Step]()
+        there, more = _here(own, entry.made) if entry is not None and ran else (frozenset(), ())
         chapters.append(
             Chapter(
                 standing,
                 _summary(scripts[standing.name]) if standing.name in scripts else "",
                 own,
                 there,
+                more,
                 entry.duration_ms if entry is not None and ran else None,
             )
         )
@@ -67,12 +70,14 @@ def _steps(runner: Runner, state: State) -> tuple[dict[str, tuple[Step, ...]], s
     return {outcome.name: outcome.steps for outcome in foreseen.outcomes}, foreseen.unforeseen
 
 
-def _there(steps: tuple[Step, ...], made: Made) -> frozenset[Step]:
-    """The history has names as they are in the end, so a renaming leaves it unknown."""
+def _here(steps: tuple[Step, ...], made: Made) -> tuple[frozenset[Step], tuple[Target, ...]]:
+    """The history has names as they are in the end, so a renaming leaves both unknown."""
     if any(step.action is Action.RENAME for step in steps):
-        return frozenset()
-    created = (step for step in steps if step.action in (Action.CREATE, Action.ADD))
-    return frozenset(step for step in created if step.target not in made.targets)
+        return frozenset(), ()
+    created = [step for step in steps if step.action in (Action.CREATE, Action.ADD)]
+    more = made.targets - {step.target for step in created}
+    there = frozenset(step for step in created if step.target not in made.targets)
+    return there, tuple(sorted(more, key=str))
 
 
 def _summary(script: Script) -> str:

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from guarded.author.page import MARK
-from tests.conftest import copy_legacy, schema_of
+from tests.conftest import LEGACY, copy_legacy, schema_of
 
 needs_dot = pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
 VOID = {"meta", "input", "br"}
@@ -77,11 +77,16 @@ def test_the_page_has_tables_migrations_and_when_they_were_applied(cli, path, pa
 
 
 @needs_dot
-def test_what_was_there_before_a_migration_is_told_apart(cli, path, page):
-    copy_legacy("after1", path)
+@pytest.mark.parametrize("legacy", LEGACY)
+def test_what_was_there_before_a_migration_is_told_apart(cli, path, page, connect, legacy):
+    copy_legacy(legacy, path)
+    columns = connect().execute("SELECT name FROM pragma_table_info('client_sessions')").fetchall()
+    had_it = ("device_id",) in columns
     assert cli().returncode == 0
     story = chapters(written(cli, page))
     assert story["add_hmac_auth"][0] == "(create table client_sessions)"
+    device = "add column client_sessions.device_id, to this database only"
+    assert (device in story["add_hmac_auth"]) == (not had_it)
     assert "create table user_links" in story["add_user_links"]
 
 
