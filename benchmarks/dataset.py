@@ -8,12 +8,12 @@ from pathlib import Path
 
 from guarded.backends.sqlite.connect import SqliteFile
 from guarded.run import Runner
-from server.migrations.migrate import PROJECT
+from server.migrations.migrate import MIGRATIONS, PROJECT
 
 
 def before_hybrid_storage(path: Path, meetings: int) -> None:
     """The schema before migration 4, with so many meetings and two participants for each."""
-    Runner(PROJECT, SqliteFile(path), backup=False).up(PROJECT.listed[-2])
+    Runner(PROJECT, SqliteFile(path), backup=False).up(MIGRATIONS[2])
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN")
