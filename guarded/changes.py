@@ -68,13 +68,15 @@ class Refill(NamedTuple):
     """Put back rows of a table, or with a ``key`` the columns of rows that are there.
 
     ``rows`` gives, for each, the key and the columns.  What does not fit any more is left out.  The
-    triggers of the table rest.
+    triggers of the table rest.  ``mark`` is the highest id that the table had given out, if the
+    database remembers it: the next one is higher.
     """
 
     table: str
     key: tuple[str, ...]
     columns: tuple[str, ...]
     rows: Iterable[tuple[Any, ...]]
+    mark: int | None = None
 
 
 class Statement(NamedTuple):

@@ -33,13 +33,14 @@ CHUNK = 1 << 20
 class Part(NamedTuple):
     """The values that one drop took: the ``columns`` of each row, by its ``key``.
 
-    A whole table has no key.
+    A whole table has no key, and may have a ``mark``: the highest id that it has given out.
     """
 
     target: Target
     key: tuple[str, ...]
     columns: tuple[str, ...]
     rows: int
+    mark: int | None = None
 
 
 class Keeper:
@@ -81,8 +82,9 @@ class Keeper:
         if rows and target.kind is Kind.COLUMN and not key:
             self.unkept.append(f"table '{table.name}' has no primary key")
             return 0
-        if rows:
-            part = Part(target, key, columns, rows)
+        mark = inspector.id_mark(table.name) if target.kind is Kind.TABLE else None
+        if rows or mark is not None:
+            part = Part(target, key, columns, rows, mark)
             self._write(part, self._select(inspector, names, table, part, condition))
         return rows
 
@@ -120,6 +122,7 @@ class Keeper:
             "key": part.key,
             "columns": part.columns,
             "rows": part.rows,
+            **({"mark": part.mark} if part.mark is not None else {}),
         }
         try:
             file = self._open()
@@ -159,7 +162,8 @@ def parts(path: Path) -> Iterator[tuple[Part, Iterator[tuple[Any, ...]]]]:
             head = json.loads(line)
             kind, table, name = head["dropped"]
             target = Target(Kind(kind), table, name)
-            part = Part(target, tuple(head["key"]), tuple(head["columns"]), head["rows"])
+            key, columns = tuple(head["key"]), tuple(head["columns"])
+            part = Part(target, key, columns, head["rows"], head.get("mark"))
             yield part, _rows(file, part.rows)
 
 

@@ -71,6 +71,9 @@ class Inspector(Protocol):
     def count(self, table: str, condition: str = "") -> int:
         """The number of its rows, of those that meet the condition if one is given."""
 
+    def id_mark(self, table: str) -> int | None:
+        """The highest id that the table has given out; None where the database forgets it."""
+
 
 class Session(NamedTuple):
     """One open connection, inside of a transaction; ``database`` is Peewee's."""

@@ -267,7 +267,7 @@ class Performer:
         for part, rows in kept.parts(Path(self._kept.path)):
             if part.target in wanted:
                 self._refilled.add(part.target)
-                change = Refill(part.target.table, part.key, part.columns, rows)
+                change = Refill(part.target.table, part.key, part.columns, rows, part.mark)
                 with self._step(Step(Action.REFILL, part.target)):
                     self.look.ddl.apply(change)
                 count = self.look.ddl.refilled

@@ -8,6 +8,7 @@ import stat
 import pytest
 
 from guarded.errors import KeptFailed, MigrationFailed
+from guarded.kept import checksum
 from guarded.run import Runner
 from guarded.steps import Action
 from tests.conftest import migration, row_counts
@@ -106,6 +107,44 @@ def test_a_dropped_table_comes_back_with_its_rows(pets, make_runner, path):
     (outcome,) = runner.down().outcomes
     assert pets.execute("SELECT * FROM pets").fetchall() == before
     assert outcome.steps[-1].note == "4 rows"
+
+
+@pytest.mark.parametrize("rows", ["some", "none"])
+def test_a_dropped_table_gives_out_no_id_twice(pets, make_runner, path, rows):
+    pets.execute("DELETE FROM pets WHERE id > 2" if rows == "some" else "DELETE FROM pets")
+    runner = make_runner({"a": TABLE})
+    runner.up()
+    runner.down()
+    assert pets.execute("INSERT INTO pets (name) VALUES ('new') RETURNING id").fetchone() == (5,)
+    assert files(path) == []
+
+
+def test_a_table_that_comes_back_without_marks_has_none(connect, make_runner):
+    connection = connect()
+    connection.executescript(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT); INSERT INTO t VALUES (3)"
+    )
+    down = "migrator.migrate(migrator.sql('CREATE TABLE t (id INTEGER PRIMARY KEY)'))"
+    runner = make_runner({"a": migration("migrator.migrate(migrator.drop_table('t'))", down)})
+    runner.up()
+    runner.down()
+    assert connection.execute("SELECT id FROM t").fetchall() == [(3,)]
+    assert ("t",) not in connection.execute("SELECT name FROM sqlite_sequence").fetchall()
+
+
+def test_a_kept_file_of_an_earlier_version_knows_no_mark(pets, make_runner, path):
+    runner = make_runner({"a": TABLE})
+    runner.up()
+    (file,) = files(path)
+    head, _, rows = file.read_text().partition("\n")
+    told = {key: value for key, value in json.loads(head).items() if key != "mark"}
+    file.write_text(f"{json.dumps(told)}\n{rows}")
+    pets.execute(
+        "UPDATE schema_history SET made = replace(made, ?, ?)",
+        (runner.state().applied["a"].made.kept.sha256, checksum(file)),
+    )
+    runner.down()
+    assert pets.execute("SELECT count(*) FROM pets").fetchone() == (4,)
 
 
 def test_rows_that_no_longer_fit_are_counted_and_left_out(pets, make_runner, path):

@@ -102,6 +102,9 @@ class Inspector:
                 f"{thing}; register it in the project (Project.register)"
             ) from exc
 
+    def id_mark(self, table: str) -> int | None:
+        return id_mark(self.execute, table)
+
     def _count_documents(self, table: str) -> int | None:
         """Count what a search index without content holds, where it can't be scanned: its
         documents, or the parts of the index where it does not keep their sizes."""
@@ -251,6 +254,14 @@ def id_marks(execute: Execute) -> dict[str, int]:
         return {}
     marks = execute("SELECT name, seq FROM sqlite_sequence WHERE typeof(seq) = 'integer'")
     return {str(name): int(mark) for name, mark in marks}
+
+
+def id_mark(execute: Execute, table: str) -> int | None:
+    """The same of one table; None for a table that has given out none, or does not remember it."""
+    if not has_table(execute, "sqlite_sequence"):
+        return None
+    rows = execute("SELECT seq FROM sqlite_sequence WHERE name = ? COLLATE NOCASE", (table,))
+    return next((int(seq) for (seq,) in rows if seq is not None), None)
 
 
 def compile_only(execute: Execute, sql: str, params: Sequence[Any] = ()) -> None:

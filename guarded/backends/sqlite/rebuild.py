@@ -43,7 +43,7 @@ def rebuild(
         )
     dependents = inspect.dependents(read, table)
     old_columns = inspect.columns(read, table)
-    mark = _mark(read, table)
+    mark = inspect.id_mark(read, table)
     aside = free_name(read, table)
     alias = describe.rowid_alias(read, table)
 
@@ -63,8 +63,7 @@ def rebuild(
         raise Refused(f"'{table}' would keep {kept} of its {old} rows")
     write(f"DROP TABLE {quote(aside)}")
     if mark is not None and new.autoincrement:
-        write("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
-        write("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, mark))
+        set_id_mark(write, table, mark)
     for dependent in dependents:
         assert dependent.sql is not None
         write(dependent.sql)
@@ -105,12 +104,10 @@ def _rowid_name(table: str, columns: frozenset[str]) -> str:
     raise Refused(f"'{table}' can't be rebuilt with its rowids: its columns are named {taken}")
 
 
-def _mark(read: Execute, table: str) -> int | None:
-    """The largest id that AUTOINCREMENT has given out in this table."""
-    if not inspect.has_table(read, "sqlite_sequence"):
-        return None
-    rows = read("SELECT seq FROM sqlite_sequence WHERE name = ? COLLATE NOCASE", (table,))
-    return next((int(row[0]) for row in rows if row[0] is not None), None)
+def set_id_mark(write: Execute, table: str, mark: int) -> None:
+    """Let the next id be higher.  The table, named as it is stored, has AUTOINCREMENT."""
+    write("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+    write("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, mark))
 
 
 def free_name(read: Execute, table: str) -> str:

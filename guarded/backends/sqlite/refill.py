@@ -7,7 +7,8 @@ from typing import Any
 
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect
-from guarded.backends.sqlite.text import quote
+from guarded.backends.sqlite.rebuild import set_id_mark
+from guarded.backends.sqlite.text import parse, quote
 from guarded.changes import RawText, Refill
 
 
@@ -22,7 +23,10 @@ def refill(connection: Any, change: Refill) -> int:
         marks = ["CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in row]
         connection.execute(_sql(change, marks), tuple(map(_bytes, row)))
     filled = _changes(connection.execute) - before
-    return filled - _drop_what_dangles(connection.execute, change)
+    filled -= _drop_what_dangles(connection.execute, change)
+    if change.mark is not None:
+        _raise_id_mark(connection.execute, change.table, change.mark)
+    return filled
 
 
 def _sql(change: Refill, marks: Sequence[str]) -> str:
@@ -73,6 +77,15 @@ def _drop_what_dangles(execute: Execute, change: Refill) -> int:
         else:
             execute(f"DELETE FROM {table} {where}")
     return _changes(execute) - before
+
+
+def _raise_id_mark(execute: Execute, name: str, mark: int) -> None:
+    """Let no id be given out twice, where the table still remembers them."""
+    stored = inspect.find(execute, name, "table")
+    if stored is None or not parse(stored.sql or "").autoincrement:
+        return
+    if mark > (inspect.id_mark(execute, stored.name) or 0):
+        set_id_mark(execute, stored.name, mark)
 
 
 def _changes(execute: Execute) -> int:
