@@ -134,11 +134,15 @@ class SetType(NamedTuple):
 
 
 class AddConstraint(NamedTuple):
-    """``definition`` is the text after the constraint's name; ``name`` may be empty."""
+    """``definition`` is the text after the constraint's name; ``name`` may be empty.
+
+    ``checked`` are the columns of a foreign key whose rows all have a parent.
+    """
 
     table: str
     name: str
     definition: str
+    checked: tuple[str, ...] = ()
 
 
 class DropConstraint(NamedTuple):

@@ -116,7 +116,7 @@ def add_foreign_key_constraint(
     text += f" ON DELETE {on_delete}" if on_delete else ""
     text += f" ON UPDATE {on_update}" if on_update else ""
     name = constraint_name or f"fk_{table}_{column_name}_refs_{rel}"
-    yield Deed(Action.ADD, target, AddConstraint(found.name, name, text))
+    yield Deed(Action.ADD, target, AddConstraint(found.name, name, text, (column.name,)))
 
 
 def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Deeds:

@@ -97,6 +97,37 @@ ADD = "migrator.migrate(migrator.add_column('parent', 'age', IntegerField(null=T
             id="dangling by update of the parent",
         ),
         pytest.param(
+            "migrator.migrate(migrator.sql('ALTER TABLE other ADD COLUMN p INT DEFAULT 7 '\n"
+            "    'REFERENCES parent (id)'))",
+            "'a' left 2 rows of 'other' that refer to no row of 'parent'",
+            id="dangling by a default",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.add_constraint('other', 'key',\n"
+            "    SQL('FOREIGN KEY (what) REFERENCES parent (id)')))",
+            "'a' left 2 rows of 'other' that refer to no row of 'parent'",
+            id="dangling by a constraint",
+        ),
+        pytest.param(
+            "migrator.migrate(\n"
+            "    migrator.fill('other', 'what', '1'),\n"
+            "    migrator.add_foreign_key_constraint('other', 'what', 'parent', 'id'),\n"
+            "    migrator.alter_column_type('other', 'what', IntegerField(null=True), cast='9'))",
+            "'a' left 2 rows of 'other' that refer to no row of 'parent'",
+            id="dangling by a key and then another type",
+        ),
+        pytest.param(
+            "migrator.migrate(\n"
+            "    migrator.fill('other', 'id', 'id + 1', where='id > 1'),\n"
+            "    migrator.rename_table('child', 'kid'),\n"
+            "    migrator.rename_column('kid', 'parent_id', 'p'),\n"
+            "    migrator.drop_foreign_key_constraint('kid', 'p'),\n"
+            "    migrator.add_constraint('kid', 'key',\n"
+            "        SQL('FOREIGN KEY (p) REFERENCES other (id)')))",
+            "'a' left 2 rows of 'kid' that refer to no row of 'other'",
+            id="dangling in a renamed table",
+        ),
+        pytest.param(
             "migrator.migrate(migrator.sql(\"DELETE FROM sqlite_sequence WHERE name = 'child'\"))",
             "the id mark of table 'child' fell from 7 to 0",
             id="an id mark",
@@ -143,6 +174,22 @@ def test_keys_that_dangled_before_do_not_stop_a_run(database, make_runner):
     with pytest.raises(BrokenPromise, match="left 1 row of 'child'"):
         body = "db.execute_sql('UPDATE child SET parent_id = 98 WHERE id = 2')"
         make_runner({"a": migration(body.replace("98", "1")), "b": migration(body)}).up()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "migrator.rename_table('child', 'kid'), migrator.rename_column('kid', 'parent_id', 'p')",
+        "migrator.rename_table('parent', 'mother')",
+        "migrator.add_not_null('child', 'parent_id')",
+        "migrator.add_column('child', 'o', IntegerField(null=True)),"
+        "migrator.add_foreign_key_constraint('child', 'o', 'other', 'id')",
+    ],
+)
+def test_keys_that_dangled_before_stop_no_change_of_their_table(database, make_runner, body):
+    database.execute("PRAGMA foreign_keys = OFF")
+    database.execute("INSERT INTO child VALUES (8, 99)")
+    assert make_runner({"a": migration(f"migrator.migrate({body})")}).up().outcomes
 
 
 def test_a_table_with_dangling_keys_can_be_rebuilt(database, apply):

@@ -96,6 +96,7 @@ class SqliteLedger:
         self._dangling: dict[str, set[tuple[Any, ...]]] = {}
         # Of before the first statement of a migration's own that changes the schema.
         self._ailments: health.Ailments | None = None
+        self._changes: list[Change] = []
         self._culprits: dict[Key, str] = {}
         self._all_meant: set[Key] = set()
         self._begin("")
@@ -207,10 +208,11 @@ class SqliteLedger:
         return self._shadows.get(fold(table), table)
 
     def suspect(self, change: Change) -> None:
+        self._changes.append(change)
         if isinstance(change, (Fill, SetType)):
             self._suspect(change.table, "update", change.column)
-        elif isinstance(change, AddConstraint):  # it may be the table's first foreign key
-            self._suspect_child(change.table)
+        elif isinstance(change, AddConstraint):
+            self._culprits.setdefault((Kind.FOREIGN_KEY, fold(change.table)), self._migration)
         elif isinstance(change, DropTable):
             self._suspect(change.table, "delete", None)
 
@@ -227,12 +229,9 @@ class SqliteLedger:
                 if column is None or self._refers(child, table, column)
             ]
         for child in suspects:
-            self._suspect_child(child)
-
-    def _suspect_child(self, child: str) -> None:
-        if fold(child) not in self._dangling:
-            self._dangling[fold(child)] = dangling(self._execute, child)
-            self._culprits.setdefault((Kind.FOREIGN_KEY, fold(child)), self._migration)
+            if fold(child) not in self._dangling:
+                self._dangling[fold(child)] = dangling(self._execute, child)
+                self._culprits.setdefault((Kind.FOREIGN_KEY, fold(child)), self._migration)
 
     def _refers(self, child: str, parent: str, column: str) -> bool:
         return any(
@@ -331,15 +330,32 @@ class SqliteLedger:
         ]
 
     def _newly_dangling(self) -> list[Dangling]:
-        found = []
+        found: dict[str, set[tuple[Any, ...]]] = {}
         for child, before in self._dangling.items():
             stored = inspect.find(self._execute, child, "table")
-            new = dangling(self._execute, stored.name) - before if stored else set()
-            for parent in sorted({str(row[2]) for row in new}):
-                rows = sum(row[2] == parent for row in new)
-                culprit = self._culprits.get((Kind.FOREIGN_KEY, child))
-                found.append(Dangling(child, parent, rows, culprit))
-        return found
+            if stored and (new := dangling(self._execute, stored.name) - before):
+                found[child] = new
+        for table, rows in self._dangling_under_new_keys():
+            found.setdefault(fold(table), set()).update(rows)
+        return [
+            Dangling(child, parent, sum(row[2] == parent for row in rows), self._culprit_of(child))
+            for child, rows in found.items()
+            for parent in sorted({str(row[2]) for row in rows})
+        ]
+
+    def _dangling_under_new_keys(self) -> Iterable[tuple[str, set[tuple[Any, ...]]]]:
+        old = {o.sql for o in self._objects.values() if o.kind == "table"}
+        now = inspect.objects(self._execute, "table")
+        if not any("REFERENCES" in str(o.sql).upper() for o in now if o.sql not in old):
+            return ()
+        from guarded.backends.sqlite.keys import dangling_under_new
+
+        tables = [o for o in self._objects.values() if o.kind == "table"]
+        return dangling_under_new(self._execute, tables, self._changes)
+
+    def _culprit_of(self, child: str) -> str | None:
+        own = self._culprits.get((Kind.FOREIGN_KEY, child))
+        return own or self._culprits.get((Kind.TABLE, child))
 
 
 class _Authorizer:
