@@ -8,7 +8,7 @@ PARALLEL := -n 4 --dist worksteal
 # An environment whose Python is gone, or that was moved, is made anew.
 $(shell . deploy/python.sh && drop_stale $(VENV))
 
-.PHONY: migrate rehearse test check faults real test-api test-load test-browser test-containers bench clean
+.PHONY: migrate rehearse test check faults edits real test-api test-load test-browser test-containers bench clean
 
 migrate: $(VENV)/.server
 	$(BIN)/python server/migrations/migrate.py
@@ -27,6 +27,10 @@ check: $(VENV)/.check
 
 faults: $(VENV)/.check
 	FAULTS=full $(BIN)/python -m pytest -q tests/test_faults.py tests/test_crash.py
+
+# Random edits of 1,000 random tables, each against a rebuild
+edits: $(VENV)/.check
+	EDITS=full $(BIN)/python -m pytest -q tests/guarded/backends/sqlite/test_catalogue.py
 
 # Every verb on every table of the databases in a folder, on copies: make real DIR=folder
 real: $(VENV)/.check

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import apsw
@@ -13,10 +16,11 @@ from hypothesis import strategies as st
 
 from guarded.backends.sqlite import catalogue
 from guarded.backends.sqlite.connect import SqliteFile
+from guarded.errors import MigrationError
 from guarded.run import Runner
 from guarded.steps import Action
 from tests import apsw_driver
-from tests.conftest import migration, schema_of
+from tests.conftest import live_schema, migration, schema_of
 
 SCHEMA = """
 CREATE TABLE owners (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE);
@@ -79,15 +83,70 @@ def test_an_edit_changes_one_text_and_nothing_else(pets, make_runner, verb):
     assert "-- the pets" in comments and '/* as "called" */' in comments
 
 
-def test_an_open_connection_of_another_process_obeys_at_once(pets, make_runner):
-    pets.execute("SELECT * FROM pets").fetchall()  # has read the schema
-    body = "migrator.migrate(migrator.add_not_null('pets', 'weight'),"
-    body += " migrator.add_constraint('pets', 'light', Check('weight < 100')),"
-    body += " migrator.add_foreign_key_constraint('pets', 'owner', 'owners', 'id'))"
-    make_runner({"a": migration(body)}).up()
-    for values in ("'a', 1, NULL", "'a', 1, 100", "'a', 99, 1"):
-        with pytest.raises(sqlite3.IntegrityError):
-            pets.execute(f"INSERT INTO pets (name, owner, weight) VALUES ({values})")
+# Of another process, which has read the schema before: statements until an empty line, each
+# answered with its first row, "none", or the reason why it was refused.
+OTHER_PROCESS = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+connection.execute("PRAGMA foreign_keys = ON")
+for line in sys.stdin:
+    try:
+        print(connection.execute(line).fetchone(), flush=True)
+    except sqlite3.IntegrityError as exc:
+        print(type(exc).__name__, flush=True)
+"""
+REFUSED = "IntegrityError"
+NEW = "INSERT INTO pets (name, owner, weight) VALUES "
+OBEYED = [
+    pytest.param(EDITS[0], [(NEW + "('a', 1, NULL)", REFUSED)], id="not null"),
+    pytest.param(EDITS[1], [("INSERT INTO owners (id) VALUES (9)", "None")], id="nullable"),
+    pytest.param(
+        EDITS[2],
+        [("INSERT INTO pets (id) VALUES (9) RETURNING weight", "(7.5,)")],
+        id="a default",
+    ),
+    pytest.param(
+        EDITS[4],
+        [("INSERT INTO pets (id) VALUES (9) RETURNING name", "(None,)")],
+        id="no default",
+    ),
+    pytest.param(EDITS[5], [(NEW + "('a', 1, 100)", REFUSED)], id="a check"),
+    pytest.param(
+        EDITS[6], [("INSERT INTO pets (legs) VALUES (10) RETURNING legs", "(10,)")], id="no check"
+    ),
+    pytest.param(
+        EDITS[7],
+        [
+            (NEW + "('a', 99, 1)", REFUSED),
+            ("DELETE FROM owners WHERE id = 1", "None"),
+            ("SELECT count(*) FROM pets WHERE owner = 1", "(0,)"),
+        ],
+        id="a foreign key",
+    ),
+    pytest.param(
+        EDITS[8],
+        [("SELECT type FROM pragma_table_info('pets') WHERE name = 'name'", "('TEXT',)")],
+        id="a type",
+    ),
+]
+
+
+@pytest.mark.parametrize(("verb", "said"), OBEYED)
+def test_an_open_connection_of_another_process_obeys_at_once(pets, make_runner, path, verb, said):
+    command = [sys.executable, "-c", OTHER_PROCESS, str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+
+        def ask(sql):
+            print(sql, file=other.stdin, flush=True)
+            return other.stdout.readline().strip()
+
+        assert ask("SELECT count(*) FROM pets JOIN owners") == "(3,)"
+        make_runner({"a": migration(f"migrator.migrate(migrator.{verb})")}).up()
+        assert [(sql, ask(sql)) for sql, _ in said] == said
+        other.stdin.close()
+    assert pets.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 def test_several_edits_of_one_table_are_one(pets, make_runner):
@@ -203,61 +262,102 @@ def make_table(rng: random.Random) -> list[str]:
     for name in names[: rng.randint(2, 3)]:
         parts = [f'"{name}"', rng.choice(TYPES)]
         parts += [f"DEFAULT {rng.choice(VALUES)}"] if rng.random() < 0.5 else []
+        parts += ["CONSTRAINT few CHECK (id <> -1)"] if name == "b b" else []
         parts += ["/* a, note ) */"] if rng.random() < 0.3 else []
         columns.append(" ".join(parts))
     key = rng.choice(["id INTEGER PRIMARY KEY", "id INTEGER PRIMARY KEY AUTOINCREMENT", "id"])
-    made = [f"CREATE TABLE t ({key}, {', '.join(columns)}{rng.choice(['', chr(10)])})"]
+    tail = rng.choice(["", "\n", ", CONSTRAINT many CHECK (id > -9) -- rows\n"])
+    made = [f"CREATE TABLE t ({key}, {', '.join(columns)}{tail})", "CREATE TABLE log (n)"]
     rows = [f'INSERT INTO t (id, "{names[0]}") VALUES ({n}, {rng.choice(VALUES)})' for n in (3, 5)]
     made += rows
     for name in names[len(columns) : rng.randint(len(columns), 5)]:
         default = rng.choice(VALUES)
-        made.append(f'ALTER TABLE t ADD COLUMN "{name}" {rng.choice(TYPES)} DEFAULT {default}')
+        null = "NOT NULL " if default != "NULL" and rng.random() < 0.3 else ""
+        column = f'"{name}" {rng.choice(TYPES)} {null}DEFAULT {default}'
+        made.append(f"ALTER TABLE t ADD COLUMN {column}")
         made.append(f"INSERT INTO t (id) VALUES ({rng.randint(10, 10**6)})")
     made += ['CREATE INDEX t_i ON t ("a" DESC)'] if rng.random() < 0.5 else []
+    changed = "AFTER UPDATE ON t BEGIN INSERT INTO log VALUES (new.id); END"
+    made += [f"CREATE TRIGGER t_u {changed}"] if rng.random() < 0.5 else []
     return made
 
 
-def make_verbs(rng: random.Random, columns: list[str]) -> list[str]:
-    verbs = []
-    for name in rng.sample(columns, rng.randint(1, len(columns))):
+# Of the same affinity, as Peewee's field for it writes it.
+FIELDS = {
+    "TEXT": "CharField(null=True)",
+    "VARCHAR(9)": "TextField(null=True)",
+    "REAL": "DoubleField(null=True)",
+    "INTEGER": "BigIntegerField(null=True)",
+    "NUMERIC": "DecimalField(null=True)",
+    "DATETIME": "DateField(null=True)",
+}
+
+
+def make_verbs(rng: random.Random, columns: list[tuple[str, str]]) -> list[str]:
+    verbs = ["drop_constraint('t', 'few')"] if rng.random() < 0.3 else []
+    for name, type_ in rng.sample(columns, rng.randint(1, len(columns))):
         default = rng.choice(["5", "'x'", "2.5", "b'z'"])
-        verbs.append(
-            rng.choice(
-                [
-                    f"add_column_default('t', {name!r}, {default})",
-                    f"drop_column_default('t', {name!r})",
-                    f"fill('t', {name!r}, '1', where='\"{name}\" IS NULL'), "
-                    f"migrator.add_not_null('t', {name!r})",
-                    f"add_constraint('t', 'k{len(verbs)}', SQL('CHECK (id <> 0)'))",
-                ]
-            )
-        )
+        choices = [
+            f"add_column_default('t', {name!r}, {default})",
+            f"drop_column_default('t', {name!r})",
+            f"fill('t', {name!r}, '1', where='\"{name}\" IS NULL'), "
+            f"migrator.add_not_null('t', {name!r})",
+            f"drop_not_null('t', {name!r})",
+            f"add_constraint('t', 'k{len(verbs)}', SQL('CHECK (id <> 0)'))",
+            f"fill('t', {name!r}, 'id'), migrator.add_foreign_key_constraint("
+            f"'t', {name!r}, 't', 'id', on_delete='SET NULL')",
+        ]
+        if type_ in FIELDS:
+            choices.append(f"alter_column_type('t', {name!r}, {FIELDS[type_]})")
+        verbs.append(rng.choice(choices))
     return verbs
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+class Rebuilding(Defensive):
+    """A build that has neither its own ALTER TABLE for constraints nor a way to edit the text."""
+
+    def database_to_migrate(self):
+        database = super().database_to_migrate()
+        database.server_version = (3, 40, 0)
+        return database
+
+
+def everything_after(project, file, path):
+    """Schema, texts and rows after the run; or why it was refused."""
+    try:
+        Runner(project, file, backup=False).up()
+    except MigrationError as exc:
+        return str(exc).replace(project.listed[0], "it")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        rows = connection.execute("SELECT rowid, * FROM t ORDER BY rowid").fetchall()
+        kinds = connection.execute('SELECT typeof(a), typeof("b b") FROM t ORDER BY rowid')
+        texts = [row for row in schema_of(connection) if row[1] != "schema_history"]
+        log = connection.execute("SELECT * FROM log").fetchall()
+        schema = {t: table for t, table in live_schema(connection).items() if t in ("t", "log")}
+        return schema, texts, rows, kinds.fetchall(), log
+
+
+EXAMPLES = 1000 if os.environ.get("EDITS") == "full" else 100
+
+
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 10**9))
 def test_a_random_edit_gives_what_a_rebuild_gives(make_project, tmp_path, seed):
     rng = random.Random(seed)
     made = make_table(rng)
     contents = []
     verbs: list[str] = []
-    for way in ("edit", "rebuild"):
+    for way, kind in (("edit", SqliteFile), ("rebuild", Rebuilding)):
         path = tmp_path / f"{way}.sqlite"
         path.unlink(missing_ok=True)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             for sql in made:
                 connection.execute(sql)
-            names = [row[1] for row in connection.execute("PRAGMA table_info(t)") if row[1] != "id"]
-        verbs = verbs or make_verbs(rng, names)
+            known = connection.execute("PRAGMA table_info(t)").fetchall()
+        verbs = verbs or make_verbs(rng, [row[1:3] for row in known if row[1] != "id"])
         project = make_project(
             {f"a{seed}{way}": migration(f"migrator.migrate(migrator.{', migrator.'.join(verbs)})")}
         )
-        file = SqliteFile(path) if way == "edit" else Defensive(path)
-        Runner(project, file, backup=False).up()
-        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-            assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-            columns = connection.execute("PRAGMA table_xinfo(t)").fetchall()
-            rows = connection.execute("SELECT rowid, * FROM t ORDER BY rowid").fetchall()
-            contents.append((columns, rows))
+        contents.append(everything_after(project, kind(path), path))
     assert contents[0] == contents[1]
