@@ -24,6 +24,7 @@ from guarded.backends.interface import (
     Written,
 )
 from guarded.backends.sqlite import forbidden, health, inspect, taken
+from guarded.backends.sqlite.actions import CREATES, DROPS, WRITES
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.integrity import dangling
 from guarded.backends.sqlite.text import fold, spelling, tokens
@@ -34,28 +35,6 @@ from guarded.steps import Kind, Target
 
 # A statement without these words takes nothing that the authorizer does not tell.
 MAY_TAKE = re.compile(r"\b(REPLACE|NULL|DROP)\b", re.IGNORECASE)
-WRITES = {
-    sqlite3.SQLITE_INSERT: "insert",
-    sqlite3.SQLITE_UPDATE: "update",
-    sqlite3.SQLITE_DELETE: "delete",
-}
-# https://www.sqlite.org/c3ref/c_alter_table.html: the first argument has the name of what is
-# created or dropped, the second that of its table; ALTER TABLE has the table in the second.
-CREATES = {
-    sqlite3.SQLITE_CREATE_TABLE: Kind.TABLE,
-    sqlite3.SQLITE_CREATE_INDEX: Kind.INDEX,
-    sqlite3.SQLITE_CREATE_TRIGGER: Kind.TRIGGER,
-    sqlite3.SQLITE_CREATE_VIEW: Kind.VIEW,
-    sqlite3.SQLITE_CREATE_VTABLE: Kind.TABLE,
-}
-DROPS = {
-    sqlite3.SQLITE_DROP_TABLE: Kind.TABLE,
-    sqlite3.SQLITE_DROP_INDEX: Kind.INDEX,
-    sqlite3.SQLITE_DROP_TRIGGER: Kind.TRIGGER,
-    sqlite3.SQLITE_DROP_VIEW: Kind.VIEW,
-    sqlite3.SQLITE_DROP_VTABLE: Kind.TABLE,
-}
-
 VACUUM = re.compile(r"\s*VACUUM\b", re.IGNORECASE)
 
 Key = tuple[Kind, str]  # of an object, by its folded name
