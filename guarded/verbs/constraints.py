@@ -33,6 +33,7 @@ def add_constraint(look: Look, table: str, name: str | None, constraint: Any) ->
     condition = re.fullmatch(r"\s*CHECK\s*(\(.*\))\s*", wanted, re.IGNORECASE | re.DOTALL)
     if condition and (rows := look.rows.count(found.name, f"NOT {condition[1]}")):
         raise RowsDoNotFit(f"{target} can't be added: {rows_have(rows)} a value that it forbids")
+    _refuse_key(look, found, look.names.spelling(wanted))
     yield Deed(Action.ADD, target, AddConstraint(found.name, name or "", wanted))
 
 
@@ -100,23 +101,49 @@ def add_foreign_key_constraint(
             f"{stored} already refers to '{key.parent}' on delete {key.on_delete} on update "
             f"{key.on_update}; drop that key first"
         )
-    parent_column = look.existing_column(rel, rel_column)[1].name
+    rel_table, rel_key, _ = look.existing_column(rel, rel_column)
+    _refuse_dangling(look, found, [column.name], rel_table, [rel_key.name])
     quote = look.names.quote
-    dangling = look.rows.count(
-        found.name,
-        f"{quote(column.name)} IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {quote(rel)} AS parent "
-        f"WHERE parent.{quote(parent_column)} = {quote(found.name)}.{quote(column.name)})",
-    )
-    if dangling:
-        raise RowsDoNotFit(
-            f"{stored} can't refer to {rel}.{rel_column}: {rows_have(dangling)} a value that is "
-            "not there; change those first"
-        )
     text = f"FOREIGN KEY ({quote(column.name)}) REFERENCES {quote(rel)} ({quote(rel_column)})"
     text += f" ON DELETE {on_delete}" if on_delete else ""
     text += f" ON UPDATE {on_update}" if on_update else ""
     name = constraint_name or f"fk_{table}_{column_name}_refs_{rel}"
     yield Deed(Action.ADD, target, AddConstraint(found.name, name, text, (column.name,)))
+
+
+def _refuse_dangling(
+    look: Look, child: Table, columns: list[str], parent: Table, parent_columns: list[str]
+) -> None:
+    """Raise RowsDoNotFit for rows that would refer to no row."""
+    quote = look.names.quote
+    own = [f"{quote(child.name)}.{quote(name)}" for name in columns]
+    same = [f"parent.{quote(name)} = {value}" for name, value in zip(parent_columns, own)]
+    rows = look.rows.count(
+        child.name,
+        f"{' AND '.join(f'{value} IS NOT NULL' for value in own)} AND NOT EXISTS "
+        f"(SELECT 1 FROM {quote(parent.name)} AS parent WHERE {' AND '.join(same)})",
+    )
+    if rows:
+        raise RowsDoNotFit(
+            f"{child.name}.{', '.join(columns)} can't refer to {parent.name}."
+            f"{', '.join(parent_columns)}: {rows_have(rows)} a value that is not there; change "
+            "those first"
+        )
+
+
+def _refuse_key(look: Look, child: Table, spelled: str) -> None:
+    """The same for a key that is written as SQL, as far as it can be read here."""
+    key = re.fullmatch(r"foreign key \( (.+?) \) references (.+?) \( (.+?) \)( .*)?", spelled)
+    parent = look.table(key[2]) if key is not None else None
+    if key is None or parent is None:
+        return
+    sides = [
+        [look.column(table, name) for name in names.split(" , ")]
+        for table, names in ((child, key[1]), (parent, key[3]))
+    ]
+    names = [[column.name for column in side if column is not None] for side in sides]
+    if [len(side) for side in sides] == [len(side) for side in names]:
+        _refuse_dangling(look, child, names[0], parent, names[1])
 
 
 def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Deeds:

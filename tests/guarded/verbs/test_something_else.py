@@ -85,6 +85,15 @@ def test_what_is_so_is_so_and_what_lacks_is_added(database, make_runner, verb, s
 def test_rows_that_fit_no_first_key_of_a_table_stop_the_run(database, make_runner):
     key = "SQL('FOREIGN KEY (b) REFERENCES child (id)')"
     body = f"migrator.migrate(migrator.add_constraint('t', 'key', {key}))"
+    runner = make_runner({"step": migration(body)})
+    for ask in (runner.forecast, runner.up):
+        with pytest.raises(MigrationError, match="t.b can't refer to child.id: 1 row has a value"):
+            ask()
+
+
+def test_a_key_that_can_not_be_read_is_checked_at_the_end(database, make_runner):
+    key = "SQL('FOREIGN KEY (b) REFERENCES child /* its key */')"
+    body = f"migrator.migrate(migrator.add_constraint('t', 'key', {key}))"
     with pytest.raises(MigrationError, match="1 row of 't' that refer to no row of 'child'"):
         make_runner({"step": migration(body)}).up()
 
