@@ -319,21 +319,22 @@ def alter_column_type(
     """Give the column the field's type; ``cast`` is SQL for the values, where they change."""
     found, present, target = look.existing_column(table, column)
     wanted = fields.type_of(look, field)
+    said = wanted or "without type"
     if look.names.spelling(present.type) == look.names.spelling(wanted):
-        yield Skip(target, f"already {wanted}", is_so=True)
+        yield Skip(target, f"already {said}", is_so=True)
         return
     if why := look.ddl.refusal_of_type(found, present, wanted):
-        raise Refused(f"{target} can't become {wanted}: {why}")
+        raise Refused(f"{target} can't become {said}: {why}")
     if cast is None and (condition := look.ddl.altered_by_type(found, present, wanted)):
         rows = look.rows.count(found.name, condition)
         if rows:
             raise Refused(
-                f"{target} can't become {wanted}: {rows} row{'s' * (rows != 1)} would get another "
+                f"{target} can't become {said}: {rows} row{'s' * (rows != 1)} would get another "
                 f"value, which can't be changed back; give a cast, or change them first: "
                 f"SELECT * FROM {look.names.quote(found.name)} WHERE {condition}"
             )
     change = SetType(found.name, present.name, wanted, cast)
-    yield Deed(Action.ALTER, target, change, wanted)
+    yield Deed(Action.ALTER, target, change, said)
 
 
 def rows_have(count: int) -> str:

@@ -44,8 +44,8 @@ def with_parent(field: Field) -> Field:
 
 def type_of(look: Look, field: Field) -> str:
     context = look.playhouse.make_context()
-    sql, _ = context.sql(field.ddl_datatype(context)).query()
-    return str(sql)
+    sql, params = context.sql(field.ddl_datatype(context)).query()
+    return "" if params else str(sql)  # a BareField has no type
 
 
 def value_of(look: Look, field: Field, value: Any) -> str:

@@ -9,27 +9,52 @@ from guarded.schema import Column, Table
 
 
 def altered(table: Table, column: Column, type_: str) -> str | None:
-    """A condition for the rows whose value would not come back; None where there is none."""
+    """A condition for the rows whose value would not come back, or that a STRICT table would not
+    take; None where there is none."""
+    is_strict = "STRICT" in table.options
+    storage = type_.upper() if is_strict else affinity(type_)
+    conditions = []
+    if storage != column.storage:
+        conditions.append(_changed(column, storage))
+    if storage != column.storage and is_strict:
+        conditions.append(_unfit(column, storage))
+    if type_.upper() == "INTEGER" and table.key == (column.name,) and not table.is_numbered:
+        conditions.append(f"{quote(column.name)} IS NULL")  # SQLite would give it an id
+    found = [condition for condition in conditions if condition is not None]
+    return " OR ".join(found) if found else None
+
+
+def _changed(column: Column, storage: str) -> str | None:
     name = quote(column.name)
-    number = f"CAST({name} AS NUMERIC)"
+    number, real = f"CAST({name} AS NUMERIC)", f"CAST({name} AS REAL)"
     # A text that looks like a number becomes one, and would come back in another spelling.
-    as_number = (
-        f"(typeof({name}) = 'text' AND +{name} = {number} AND CAST({number} AS TEXT) <> {name})"
-    )
-    as_real = f"(typeof({name}) = 'integer' AND CAST(CAST({name} AS REAL) AS INTEGER) <> {name})"
+    is_number = f"typeof({name}) = 'text' AND +{name} = {number}"
+    as_number = f"({is_number} AND CAST({number} AS TEXT) <> {name})"
+    as_real = f"(typeof({name}) = 'integer' AND CAST({real} AS INTEGER) <> {name})"
     as_text = f"(typeof({name}) = 'real' AND CAST(CAST({name} AS TEXT) AS REAL) <> {name})"
-    storage = type_.upper() if "STRICT" in table.options else affinity(type_)
     found = {
         "INTEGER": as_number,
         "INT": as_number,
         "NUMERIC": as_number,
-        "REAL": f"({as_number} OR {as_real})",
+        "REAL": f"({is_number} AND CAST({real} AS TEXT) <> {name} OR {as_real})",
         "TEXT": as_text,
     }
     if column.storage in ("BLOB", "ANY"):  # they take each value as it comes
         found["TEXT"] = f"(typeof({name}) IN ('integer', 'real'))"
-        found |= dict.fromkeys(
-            ("INTEGER", "INT", "NUMERIC", "REAL"),
-            f"(typeof({name}) = 'text' AND +{name} = {number})",
-        )
-    return None if storage == column.storage else found.get(storage)
+        found |= dict.fromkeys(("INTEGER", "INT", "NUMERIC", "REAL"), f"({is_number})")
+    return found.get(storage)
+
+
+def _unfit(column: Column, storage: str) -> str | None:
+    """The rows that a STRICT table refuses, https://www.sqlite.org/stricttables.html."""
+    name = quote(column.name)
+    number = f"CAST({name} AS NUMERIC)"
+    is_none = f"typeof({name}) = 'blob' OR typeof({name}) = 'text' AND +{name} <> {number}"
+    is_broken = f"typeof({name}) IN ('text', 'real') AND {number} <> CAST({number} AS INTEGER)"
+    return {
+        "INTEGER": f"({is_none} OR {is_broken})",
+        "INT": f"({is_none} OR {is_broken})",
+        "REAL": f"({is_none})",
+        "TEXT": f"(typeof({name}) = 'blob')",
+        "BLOB": f"(typeof({name}) NOT IN ('blob', 'null'))",
+    }.get(storage)

@@ -54,6 +54,8 @@ def without_not_null(table: CreateTable, name: str) -> CreateTable:
 
 def with_type(table: CreateTable, name: str, type_: str) -> CreateTable:
     column = table.column(name)
+    if column.type_tokens and not type_:
+        return _replace(table, (column.tokens[0].end, column.type_tokens[-1].end, ""))
     if column.type_tokens:
         start, end = column.type_tokens[0].start, column.type_tokens[-1].end
         return _replace(table, (start, end, type_))

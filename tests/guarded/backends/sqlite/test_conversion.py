@@ -1,0 +1,83 @@
+"""A change of type that would alter stored values for good is foreseen; any other comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from guarded.errors import Refused
+from tests.conftest import migration
+
+OLDER = """
+CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT, r REAL, z);
+INSERT INTO t VALUES (1, '007', 1.5, 1), (2, '7', 2.0, '1'), (3, 'x', 1e300, NULL);
+CREATE TABLE strict (id INTEGER PRIMARY KEY, s TEXT, n REAL, a ANY) STRICT;
+INSERT INTO strict VALUES (1, '5', 5.5, 'x'), (2, 'six', 6, 7), (3, NULL, NULL, x'00');
+CREATE TABLE keyed (id INT PRIMARY KEY, v TEXT);
+INSERT INTO keyed VALUES (NULL, 'a'), (NULL, 'b'), (3, 'c');
+"""
+
+
+@pytest.fixture
+def database(connect):
+    connection = connect()
+    connection.executescript(OLDER)
+    return connection
+
+
+def rows(database):
+    return [
+        database.execute(f"SELECT rowid, * FROM {name}").fetchall()
+        for name in ("t", "strict", "keyed")
+    ]
+
+
+def altered(make_runner, table, column, up, down):
+    verb = "migrator.migrate(migrator.alter_column_type('{}', '{}', {}))"
+    text = migration(verb.format(table, column, up), verb.format(table, column, down))
+    return make_runner({"step": text})
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "up", "down"),
+    [
+        pytest.param("t", "r", "TextField()", "FloatField()", id="reals as text, and whole ones"),
+        pytest.param("t", "r", "BareField()", "FloatField()", id="without a type"),
+        pytest.param("t", "s", "BlobField()", "TextField()", id="text as it is"),
+        pytest.param("strict", "n", "AnyField()", "FloatField()", id="any in a STRICT table"),
+    ],
+)
+def test_values_come_back(database, make_runner, table, column, up, down):
+    before = rows(database)
+    runner = altered(make_runner, table, column, up, down)
+    runner.up()
+    runner.down()
+    assert rows(database) == before
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "up", "count"),
+    [
+        pytest.param("t", "s", "IntegerField()", "1 row", id="leading zeros"),
+        pytest.param("t", "s", "FloatField()", "2 rows", id="a text that becomes another"),
+        pytest.param("t", "z", "BareField(constraints=[])", "", id="nothing to change"),
+        pytest.param("strict", "s", "IntegerField()", "1 row", id="no number in a STRICT table"),
+        pytest.param("strict", "n", "IntegerField()", "1 row", id="a half in a STRICT table"),
+        pytest.param(
+            "strict", "a", "FloatField()", "2 rows", id="text and bytes in a STRICT table"
+        ),
+        pytest.param("strict", "s", "BlobField()", "2 rows", id="text as bytes in a STRICT table"),
+        pytest.param(
+            "keyed", "id", "IntegerField()", "2 rows", id="NULL in what becomes the rowid"
+        ),
+    ],
+)
+def test_values_that_would_not_come_back_are_counted(
+    database, make_runner, table, column, up, count
+):
+    runner = altered(make_runner, table, column, up, "TextField()")
+    if not count:
+        runner.up()
+        return
+    for ask in (runner.forecast, runner.up):
+        with pytest.raises(Refused, match=f"can't become .*: {count} would get another value"):
+            ask()
