@@ -42,7 +42,7 @@ test-api: $(VENV)/.api
 test-load: $(VENV)/.check
 	$(BIN)/python -m tests.server.load
 
-# Needs a browser and its driver; on Debian: apt install chromium chromium-driver npm
+# Needs a browser and its driver; on Debian: apt install chromium chromium-driver graphviz npm
 test-browser: $(VENV)/.browser
 	$(BIN)/python -m pytest -q tests/browser
 

@@ -15,6 +15,7 @@ from guarded.cli.session import Session, locate
 from guarded.errors import MigrationError, RestoreRefused
 from guarded.operate import backups
 from guarded.operate.backups import Held, Use, Values
+from guarded.run import Runner
 
 # How the command line names what `prune` spares unless it is named.
 VALUES, UNNEEDED = "dropped-values", "unneeded-values"
@@ -71,12 +72,11 @@ def prune(session: Session, keep: int, kinds: Sequence[str], *, dry_run: bool, y
     session.show(lines, removed=paths, dry_run=dry_run, size=size)
 
 
-def choose(session: Session) -> Path:
+def choose(session: Session, runner: Runner) -> Path:
     """Show the copies and ask which to restore.
 
     Raises RestoreRefused where there is none, and UsageError where nobody can be asked.
     """
-    runner = session.open()
     if not runner.backend.copies():
         where = Path(str(runner.backend))
         raise RestoreRefused(where, "there is no backup of it", "name a file")

@@ -268,11 +268,11 @@ def restore(session: Session, file: Path | None) -> None:
 
     Example: migrate.py restore data/backups/meetings.sqlite.20261122T101500Z
     """
+    runner = session.open()
     if file is None:
         from guarded.cli.backups import choose
 
-        file = choose(session)
-    runner = session.open()
+        file = choose(session, runner)
     aside = runner.backend.restore(session.project, file, runner.patience, show_progress)
     lines = [f"restored {runner.backend} from {file}"]
     if aside is not None:
