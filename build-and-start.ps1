@@ -84,6 +84,7 @@ if ($Down) {
     Install-Here '[server]'
     if (-not (Get-Local)) {
         $env:DB_PATH = $database
+        Remove-Item -ErrorAction SilentlyContinue Env:DATABASE_URL # it would go before DB_PATH
         $started = Start-Process $python -ArgumentList '-m', 'server' -PassThru `
             -RedirectStandardError data/server.log -RedirectStandardOutput data/server.out
         Set-Content $pidFile $started.Id

@@ -112,7 +112,7 @@ def complete_copies(context: click.Context, _: click.Parameter, incomplete: str)
             copies = []
         for copy in reversed(copies):
             if str(copy.path).startswith(incomplete):
-                help = f"{ORIGINS[copy.origin]}, {_age(copy.at)}"
+                help = f"{ORIGINS[copy.origin]} {_age(copy.at)}"
                 found.append(CompletionItem(str(copy.path), help=help))
     return found or [CompletionItem(incomplete, type="file")]
 
