@@ -40,7 +40,7 @@ newer_python() {
 
 # Remove the environment $1 where it can't be used, and say why.
 drop_stale() {
-  [ -e "$1" ] || return 0
+  [ -e "$1" ] || [ -L "$1" ] || return 0
   if ! "$1/bin/python" -c '' 2>/dev/null; then
     why="its Python is gone"
   elif ! "$1/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then

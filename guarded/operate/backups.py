@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from enum import Enum
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
+from guarded import history
 from guarded.backends.interface import Copy, KeptFile, Origin
 from guarded.errors import MigrationError, UnusableDatabase
 from guarded.run import Runner
@@ -22,7 +24,7 @@ class Use(Enum):
     DATABASE = "database"
     COPY = "copy"
     NONE = "none"
-    UNKNOWN = "unknown"  # the database can't be read
+    UNKNOWN = "unknown"  # the database is not there, or can't be read
 
 
 class Held(NamedTuple):
@@ -48,7 +50,8 @@ class Values(NamedTuple):
 
 def copies(runner: Runner) -> list[Held]:
     """Look into every copy, the newest first.  Reads only, and needs no database."""
-    return [_held(runner, copy) for copy in reversed(runner.backend.copies())]
+    own = _own_state(runner)
+    return [_held(runner, copy, own) for copy in reversed(runner.backend.copies())]
 
 
 def values(runner: Runner) -> list[Values]:
@@ -56,10 +59,7 @@ def values(runner: Runner) -> list[Values]:
     files = runner.backend.kept_files()
     if not files:
         return []
-    try:
-        own: State | None = runner.state()
-    except MigrationError:
-        own = None
+    own = _own_state(runner)
     others = [held.state for held in copies(runner) if held.state]
     rows: dict[str, int] = {}
     for state in (*others, *([own] if own else [])):
@@ -114,16 +114,36 @@ def _locked(runner: Runner) -> Iterator[None]:
         yield
 
 
-def _held(runner: Runner, copy: Copy) -> Held:
+def _own_state(runner: Runner) -> State | None:
+    """None where there is no database, or one that can't be read."""
+    try:
+        return runner.state() if runner.backend.is_there else None
+    except MigrationError:
+        return None
+
+
+def _held(runner: Runner, copy: Copy, own: State | None) -> Held:
     try:
         with runner.backend.reading_copy(copy) as inspector:
             if inspector is None:
-                return Held(copy, None, "its content can't be shown here")
+                why = "" if own else "its content can't be shown here"
+                return Held(copy, _before(own, copy) if own else None, why)
             return Held(copy, read_state(runner.project, inspector))
     except UnusableDatabase as exc:
         return Held(copy, None, exc.why)
     except MigrationError as exc:
         return Held(copy, None, str(exc))
+
+
+def _before(state: State, copy: Copy) -> State:
+    """The state at the time of a copy that can't be looked into: rows are only ever added."""
+    second = f"{copy.at:%Y-%m-%d %H:%M:%S}"
+    entries = tuple(
+        takewhile(
+            lambda e: Path(e.backup or "").name != copy.path.name and e.at <= second, state.entries
+        )
+    )
+    return state._replace(entries=entries, applied=history.applied(entries))
 
 
 def _needed(state: State) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import pytest
 
@@ -96,10 +96,30 @@ def test_dropped_values_may_be_needed_by_a_backup_alone(runner):
     assert [each.use for each in backups.values(runner)] == [Use.NONE]
 
 
+class Opaque(SqliteFile):
+    """A kind of database whose copies can't be looked into."""
+
+    def reading_copy(self, copy):
+        return nullcontext()
+
+
+def test_the_history_tells_of_copies_that_can_not_be_looked_into(path, runner):
+    runner.down()
+    runner.up()
+    by_hand(runner)
+    seen = [(each.newest, each.why) for each in backups.copies(runner)]
+    opaque = Runner(PROJECT, Opaque(path), Patience(5))
+    assert [(each.newest, each.why) for each in backups.copies(opaque)] == seen
+    assert seen[-1] == (None, "")
+    assert [each.use for each in backups.values(opaque)] == [Use.DATABASE]
+    path.unlink()
+    assert {each.why for each in backups.copies(opaque)} == {"its content can't be shown here"}
+
+
 def test_without_a_database_the_copies_are_still_there(runner, path):
     path.unlink()
     assert len(backups.copies(runner)) == 1
-    assert [each.use for each in backups.values_at_rest(runner)] == [Use.NONE]
+    assert [each.use for each in backups.values_at_rest(runner)] == [Use.UNKNOWN]
     backups.remove(runner, [], backups.values(runner))
     assert backups.values(runner) == []
     assert not path.exists()
