@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from guarded.backends.interface import Copy, KeptFile, Origin
+from guarded.errors import UnusableFile
 
 KEPT = 5  # backups of runs
 STAMP = r"(?P<at>\d{8}T\d{6})(?P<fraction>\.\d+)?Z"
@@ -64,7 +65,12 @@ def _named(
 ) -> Iterator[tuple[Path, re.Match[str], datetime, int]]:
     """Yield the files with such a name, each with its parts, its time and its size."""
     name = re.compile(rf"{re.escape(database)}\.{mark}{STAMP}{end}")
-    for file in folder.iterdir() if folder.is_dir() else ():
+    try:
+        files = list(folder.iterdir()) if folder.is_dir() else []
+    except PermissionError as exc:
+        why = "may not be read by this user"
+        raise UnusableFile(folder, why, "run this as the owner of the database") from exc
+    for file in files:
         if match := name.fullmatch(file.name):
             with suppress(FileNotFoundError, ValueError):  # gone by now, or no time at all
                 at = datetime.strptime(f"{match['at']}+0000", "%Y%m%dT%H%M%S%z")

@@ -8,7 +8,7 @@ MigrationError
 ├── UnusableMigration     its file can't be loaded, or has no up() or down()
 ├── UnusableName          a new migration can't have this name
 ├── UnusableFolder        a new project can't have this folder
-├── UnusableFile          nothing may be written to this file
+├── UnusableFile          a file may not be written, or a folder of backups not be read
 ├── MissingProgram        another program is needed, and is not installed
 ├── InconsistentHistory   files, list and history contradict each other
 │   ├── MissingMigration      listed, but there is no such file

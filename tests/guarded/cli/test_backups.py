@@ -12,7 +12,9 @@ import pytest
 
 from guarded.backends.sqlite.backup import backups_of, copies_of
 from guarded.backends.sqlite.connect import SqliteFile
-from tests.conftest import MIGRATE, copy_legacy, row_counts
+from guarded.run import Runner
+from server.migrations.migrate import PROJECT
+from tests.conftest import MIGRATE, as_unprivileged, copy_legacy, row_counts
 
 HYBRID = "update_meetings_hybrid_storage"
 
@@ -22,11 +24,13 @@ def kept_files(path):
 
 
 @pytest.fixture
-def migrated(cli, path):
+def migrated(path):
     """A database with rows, one backup by hand, two of runs, and a file of dropped values."""
     copy_legacy("after3", path)
-    for arguments in (["backup"], ["up", HYBRID], ["up"]):
-        assert cli(*arguments).returncode == 0
+    runner = Runner(PROJECT, SqliteFile(path))
+    runner.backend.back_up(runner.patience, lambda done, total: None, by_hand=True)
+    runner.up(HYBRID)
+    runner.up()
     return path
 
 
@@ -139,6 +143,18 @@ def test_restore_without_a_file_offers_the_list_and_asks(cli, migrated, connect)
     assert ask(migrated, "restore", answer="1\n")[0] == 0  # undoes that
     assert "meeting_participants" not in row_counts(connect(migrated))
     assert aside.path.exists()
+
+
+@pytest.mark.parametrize("command", [["backups"], ["backups", "prune"], ["restore"]], ids=" ".join)
+def test_a_folder_that_may_not_be_read_is_one_line(cli, migrated, command):
+    folder = migrated.parent / "backups"
+    folder.chmod(0)
+    done = cli(*command, **as_unprivileged())
+    folder.chmod(0o700)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: '{folder}' may not be read by this user; run this as the owner of the database\n"
+    )
 
 
 def test_restore_without_any_backup_says_so(cli, path):
