@@ -140,6 +140,9 @@ def test_an_environment_that_was_moved_or_is_of_another_python_is_made_anew(proj
     assert drop_stale(project) == "making .venv anew: it was moved\n"
     venv.create(project / ".venv", with_pip=False)
     assert "it has no pip" in drop_stale(project)
+    (project / ".venv").symlink_to("/nowhere/.venv")
+    assert drop_stale(project) == "making .venv anew: its Python is gone\n"
+    assert not (project / ".venv").is_symlink()
 
 
 # The server as a local process.
