@@ -12,7 +12,24 @@ from guarded.cli.session import COULD_NOT
 from guarded.errors import MigrationError
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+class Start(click.Group):
+    """Says where a project has its commands."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        from guarded.cli.commands import cli as project
+
+        if args[0] in project.commands:
+            raise click.UsageError(f"a project's migrate.py has the command '{args[0]}'; run that")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Start,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Guard the migrations of a Peewee project.

@@ -117,6 +117,15 @@ def test_bad_input_is_one_line(call, arguments, says):
     assert done.stderr == f"error: {says.format(root=call.root)}\n"
 
 
+def test_the_commands_of_a_project_are_in_its_migrate_py(call):
+    done = call("-m", "guarded", "up")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: a project's migrate.py has the command 'up'; run that (see --help)\n"
+    )
+    assert list(call.root.iterdir()) == []
+
+
 def test_an_unknown_command_is_one_line(call):
     done = call("-m", "guarded", "inti")
     assert (done.returncode, done.stdout) == (2, "")
