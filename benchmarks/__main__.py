@@ -264,12 +264,12 @@ def main() -> None:
             put(options.write, [measured, *HEAD, *bench.rows])
 
 
-def put(page: Path, lines: Sequence[str]) -> None:
+def put(page: Path, lines: Sequence[str], begin: str = BEGIN, end: str = END) -> None:
     """Replace what stands between the marks of the page, and nothing else."""
-    before, mark, rest = page.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (mark and end):
-        sys.exit(f"'{page}' has no {BEGIN} … {END}")
+    before, mark, rest = page.read_text().partition(begin)
+    _, last, after = rest.partition(end)
+    if not (mark and last):
+        sys.exit(f"'{page}' has no {begin} … {end}")
     page.write_text("\n".join([before + mark, *lines, end + after]))
 
 

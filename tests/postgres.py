@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +29,7 @@ SETTINGS = {
     "shared_buffers": "32MB",
     "max_wal_size": "256MB",
     "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
     "log_min_messages": "fatal",
     "max_connections": "60",
 }
@@ -37,8 +38,9 @@ SETTINGS = {
 class Server:
     """A server of its own in a folder under the temporary one; ``postgres`` needs no password."""
 
-    def __init__(self, folder: Path, binaries: Path) -> None:
-        self.folder, self.binaries, self.port = folder, binaries, 0
+    def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
+        self.folder, self.binaries, self.port = folder, folder, 0
+        self._settings = {**SETTINGS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
 
@@ -78,7 +80,7 @@ class Server:
         """Start and wait for an answer; after SIGKILL this recovers what was committed."""
         for _ in range(5):  # another process may have been faster on the port
             self.port = self.port or _free_port()
-            settings = {**SETTINGS, "port": self.port, "unix_socket_directories": self.folder}
+            settings = {**self._settings, "port": self.port}
             options = [
                 word for name, value in settings.items() for word in ("-c", f"{name}={value}")
             ]
@@ -125,10 +127,10 @@ class Server:
 
 
 @contextmanager
-def running(binaries: Path | None = None) -> Iterator[Server]:
-    """A server in a new folder."""
+def running(binaries: Path | None = None, **settings: str) -> Iterator[Server]:
+    """A server in a new folder; ``settings`` are PostgreSQL's."""
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    server = Server(folder, folder)
+    server = Server(folder, settings)
     try:
         server.binaries = _usable(binaries or _packaged(), folder)
         if os.geteuid() == 0:
