@@ -19,11 +19,11 @@ FOUND, KEPT = "found", "kept"
 TABLE = "schema_history"
 COLUMNS = "id, migration, direction, checksum, at, duration_ms, versions, backup, made"
 CREATE = f"""CREATE TABLE {TABLE} (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id {{id}},
     migration VARCHAR(255) NOT NULL,
     direction VARCHAR(4) NOT NULL,
     checksum CHAR(64) NOT NULL,
-    at DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    at {{at}},
     duration_ms INTEGER NOT NULL,
     versions VARCHAR(255) NOT NULL,
     backup TEXT,
@@ -94,7 +94,7 @@ def applied(entries: Iterable[Entry]) -> dict[str, Entry]:
 def create(inspector: Inspector) -> None:
     """Create the table; safe twice."""
     if not inspector.has_table(TABLE):
-        inspector.execute(CREATE)
+        inspector.execute(CREATE.format(**inspector.own_types))
 
 
 def rename(execute: Execute, old: str, new: str) -> None:

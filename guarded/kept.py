@@ -28,6 +28,7 @@ CONSTANT = re.compile(r"[-+]?\d|'|[xX]'")
 SAMPLE = 200  # rows whose length tells about how long a file gets
 MARGIN = 1 << 20  # bytes that stay free beside the file
 CHUNK = 1 << 20
+JSON = (str, int, float, type(None))
 
 
 class Part(NamedTuple):
@@ -198,10 +199,15 @@ def _encoded(value: Any) -> Any:
         return {"text": base64.b64encode(value.encode("utf-8", "surrogateescape")).decode()}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": str(value)}
-    return value
+    if isinstance(value, list):
+        return [_encoded(item) for item in value]
+    # A time, a number without rounding, a UUID: PostgreSQL takes its text for it.
+    return value if isinstance(value, JSON) else str(value)
 
 
 def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decoded(item) for item in value]
     if isinstance(value, dict):
         ((kind, text),) = value.items()
         if kind == "float":

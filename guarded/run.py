@@ -18,7 +18,7 @@ from guarded.patience import Patience
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import State, read_state, tables_in_memory, tables_of
-from guarded.steps import Direction, Made, Outcome
+from guarded.steps import Action, Direction, Made, Outcome
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Backend, Inspector, OnProgress, Session
@@ -183,11 +183,16 @@ class Runner:
         inspector = session.inspector
         self._refuse_only_copies(inspector)
         limit = _limit(direction, state)
-        if self.backup and not inspector.is_empty():
-            if direction is not Direction.FAKE:
-                self._foresee(inspector, direction, chosen, limit)
-            taken = self.backend.back_up(self.patience, self.on_progress)
-            self._taken = taken.path if taken else None
+        tables: Sequence[str] = ()
+        if not inspector.is_empty():
+            looks_ahead = self.backup or self.backend.has_table_locks
+            if looks_ahead and direction is not Direction.FAKE:
+                tables = self._foresee(inspector, direction, chosen, limit)
+            if self.backup:
+                taken = self.backend.back_up(self.patience, self.on_progress)
+                self._taken = taken.path if taken else None
+        # After the backup: pg_dump would wait for these locks.
+        self.backend.lock_tables(session, tables, self.patience)
         history.create(inspector)
         if direction is Direction.FAKE:
             outcomes = [_recorded(script, state) for script in chosen]
@@ -235,13 +240,24 @@ class Runner:
         direction: Direction,
         chosen: Sequence[Script],
         limit: Callable[[Script], Made | None],
-    ) -> None:
-        """Run on a clone of the schema first: refuse before the long work if possible."""
+    ) -> Sequence[str]:
+        """Run on a clone of the schema first: refuse before the long work if possible.
+
+        Returns the tables that would change.
+        """
         from guarded.forecast import forecast
 
         foreseen = forecast(self.project, self.backend, inspector, chosen, direction, limit)
         if foreseen.findings:
             raise BrokenPromise(foreseen.findings)
+        steps = [step for outcome in foreseen.outcomes for step in outcome.steps]
+        targets = [
+            target
+            for step in steps
+            if step.action is not Action.SKIP
+            for target in (step.target, *step.takes, *step.sets)
+        ]
+        return sorted({target.table for target in targets if target.table})
 
     def _refuse_only_copies(self, inspector: Inspector) -> None:
         """Raise OnlyCopy if another tool left a table's only rows elsewhere: a run would miss

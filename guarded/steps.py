@@ -40,6 +40,11 @@ class Kind(Enum):
     VIEW = "view"
     CONSTRAINT = "constraint"
     FOREIGN_KEY = "foreign key"
+    RULE = "rule"
+    POLICY = "policy"
+    FUNCTION = "function"
+    TYPE = "type"
+    SEQUENCE = "sequence"
     ID_MARK = "id mark"  # the highest id that a table has given out
     ROWS = "rows"
     STATEMENT = "statement"

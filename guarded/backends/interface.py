@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Execute = Callable[..., Any]  # SQL and values in, an iterable of rows out
 OnProgress = Callable[[int, int], None]  # parts done, parts in all
+MayEnd = Callable[[Sequence[str]], bool]  # asked before these sessions of others are ended
 
 
 class Names(Protocol):
@@ -50,7 +51,12 @@ class Names(Protocol):
 class Inspector(Protocol):
     """Reads the schema and counts rows, over one connection.  Never writes."""
 
-    execute: Execute
+    @property
+    def own_types(self) -> Mapping[str, str]:
+        """The types of the columns ``id`` and ``at`` in the history: numbered, and dated in UTC."""
+
+    def execute(self, sql: str, params: Sequence[Any] = ...) -> Any:
+        """Run a statement, in which a question mark stands for a value; gives its rows."""
 
     def has_table(self, name: str) -> bool: ...
 
@@ -93,6 +99,9 @@ class Ddl(Protocol):
 
     def index(self, table: str, sql: str) -> Index | None:
         """The index that a CREATE INDEX would make; None for what makes none."""
+
+    def constraint(self, table: str, definition: str) -> str:
+        """The text that the constraint would have in ``schema.Table.constraints``."""
 
     def column(self, table: str, definition: str) -> Column | None:
         """The column that an ADD COLUMN would make; None where that can't be told."""
@@ -272,6 +281,10 @@ class Backend(Protocol):
     def names(self) -> Names: ...
 
     @property
+    def has_table_locks(self) -> bool:
+        """Return True if ``lock_tables`` has to know the tables."""
+
+    @property
     def version(self) -> str:
         """The version of the database program, for the history and for people."""
 
@@ -313,6 +326,12 @@ class Backend(Protocol):
     def ledger(self, session: Session, in_memory: Mapping[str, str]) -> Ledger:
         """``in_memory``: tables that no migration may touch, with the model of each."""
 
+    def lock_tables(self, session: Session, tables: Sequence[str], patience: Patience) -> None:
+        """Lock these tables against others, as far as the lock of runners does not do it yet.
+
+        Raises DatabaseLocked.
+        """
+
     def ddl(self, session: Session, playhouse: Any, ledger: Ledger) -> Ddl:
         """``playhouse`` is its SchemaMigrator for the session's database."""
 
@@ -352,9 +371,15 @@ class Backend(Protocol):
         """Remove the backups of runs but the newest."""
 
     def restore(
-        self, project: Project, file: Path, patience: Patience, on_progress: OnProgress
-    ) -> Path | None:
-        """Put a backup in the place of the database; gives the copy of what was there.
+        self,
+        project: Project,
+        file: Path,
+        patience: Patience,
+        on_progress: OnProgress,
+        may_end: MayEnd | None = None,
+    ) -> Path | str | None:
+        """Put a backup in the place of the database; gives the file, or the database, that has what
+        was there.
 
         Raises RestoreRefused and DatabaseLocked, and then nothing was touched.
         """

@@ -261,7 +261,8 @@ def _copies(context: click.Context, parameter: click.Parameter, incomplete: str)
 
 @command(cli)
 @click.argument("file", type=click.Path(path_type=Path), required=False, shell_complete=_copies)
-def restore(session: Session, file: Path | None) -> None:
+@click.option("--yes", is_flag=True, help="End the sessions of others (PostgreSQL).")
+def restore(session: Session, file: Path | None, yes: bool) -> None:
     """Replace the database by a backup.
 
     Without FILE: lists the backups and asks.  Keeps a copy of what was there.
@@ -273,7 +274,15 @@ def restore(session: Session, file: Path | None) -> None:
         from guarded.cli.backups import choose
 
         file = choose(session, runner)
-    aside = runner.backend.restore(session.project, file, runner.patience, show_progress)
+
+    def may_end(sessions: Sequence[str]) -> bool:
+        for line in sessions:
+            click.echo(f"connected: {line}", err=True)
+        return yes or (
+            sys.stdin.isatty() and click.confirm("End these sessions?", abort=True, err=True)
+        )
+
+    aside = runner.backend.restore(session.project, file, runner.patience, show_progress, may_end)
     lines = [f"restored {runner.backend} from {file}"]
     if aside is not None:
         lines.append(f"kept     {aside}")

@@ -19,11 +19,12 @@ def add_constraint(look: Look, table: str, name: str | None, constraint: Any) ->
     found = look.existing(table)
     target = Target(Kind.CONSTRAINT, found.name, constraint_name(name, constraint))
     wanted = look.sql_of(constraint)
-    if name is None and look.names.spelling(wanted) in found.constraints.values():
+    text = look.ddl.constraint(found.name, wanted)
+    if name is None and text in found.constraints.values():
         yield Skip(target, "already there", is_so=True)
         return
     if name is not None and (present := _text_of(look, found, name)) is not None:
-        if present != look.names.spelling(wanted):
+        if present != text:
             raise Refused(
                 f"table '{found.name}' has another constraint '{name}': {present}; wanted is "
                 f"{wanted}; drop that first, or take another name"
@@ -50,7 +51,7 @@ def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
         if index.origin == "u" and {look.names.fold(c or "") for c in index.columns} == wanted:
             yield Skip(target, "already there", is_so=True)
             for other, text in found.constraints.items():
-                if text.startswith(look.names.spelling(definition)):
+                if text.startswith(look.ddl.constraint(found.name, definition)):
                     yield So("add_unique", target._replace(name=other))
             return
     look.refuse_doubles(found, names)

@@ -373,9 +373,10 @@ def _failed(
     if performer.last_statement:
         last = statement(performer.last_statement, 200)
         where += f"; the last statement was: {last}"
-    cause = str(exc) if isinstance(exc, OperationalError) else f"{type(exc).__name__}: {exc}"
+    said = " ".join(str(exc).split())
+    cause = said if isinstance(exc, OperationalError) else f"{type(exc).__name__}: {said}"
     if isinstance(exc, IntegrityError):
-        cause = f"{exc}: there are rows that don't fit; change those first"
+        cause = f"{said}: there are rows that don't fit; change those first"
     is_sure = isinstance(exc, OperationalError) and not performer.has_read
     return MigrationFailed(script.name, direction.value, cause, where, is_sure=is_sure)
 

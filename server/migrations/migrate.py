@@ -42,6 +42,7 @@ EXCLUDED = {
 REWORDED = {
     "update_meetings_hybrid_storage": [
         "a3bcdcaecd5c4c41eaea4807e7c9ee5ec351ac531bbdc6b0dadaaae7b6ddf306",
+        "83f7ae6af34bcc83fc048708bb5548b61a78eb1e2f26502036fc476cd5783bb3",
     ],
 }
 

@@ -10,6 +10,7 @@ from peewee import (
     ForeignKeyField,
     IntegerField,
     Model,
+    PostgresqlDatabase,
     TextField,
 )
 
@@ -110,6 +111,58 @@ WHERE typeof(invitee.value) = 'text'
 """
 
 
+class Sqlite:
+    invitees, has_invitees = INVITEES, HAS_INVITEES
+    uninvited, owners, members = UNINVITED, OWNERS, MEMBERS
+
+
+# The same on PostgreSQL, with its own functions for JSON.
+LISTED = "CASE WHEN left({0}, 1) = '[' THEN {0} ELSE '[]' END::jsonb"
+
+
+class Postgresql:
+    has_invitees = HAS_INVITEES
+    invitees = f"""CASE WHEN invited_participants = '[]' THEN (
+    SELECT '[' || string_agg(to_json(user_id::text)::text, ',' ORDER BY participant_id) || ']'
+    FROM meeting_participants AS p
+    WHERE p.meeting_id = meetings.meeting_id AND p.user_id <> meetings.created_by
+) ELSE (
+    SELECT '[' || string_agg(invitee::text, ',' ORDER BY source, place) || ']' FROM (
+        SELECT invitee, min(source) AS source, min(place) AS place FROM (
+            SELECT 0 AS source, place, value AS invitee
+            FROM jsonb_array_elements({LISTED.format("invited_participants")})
+                WITH ORDINALITY AS listed (value, place)
+            UNION ALL
+            SELECT 1, participant_id, to_jsonb(user_id::text) FROM meeting_participants AS p
+            WHERE p.meeting_id = meetings.meeting_id AND p.user_id <> meetings.created_by
+        ) AS every_one GROUP BY invitee
+    ) AS each_once
+) END"""
+    uninvited = f"""
+DELETE FROM meeting_participants WHERE NOT EXISTS (
+    SELECT 1 FROM meetings AS m
+    WHERE m.meeting_id = meeting_participants.meeting_id AND (
+        m.created_by = meeting_participants.user_id OR EXISTS (
+            SELECT 1 FROM jsonb_array_elements_text({LISTED.format("m.invited_participants")})
+                AS listed (value)
+            WHERE value = meeting_participants.user_id
+        )
+    )
+)
+"""
+    owners = f"{OWNERS.replace('OR IGNORE ', '')}ON CONFLICT DO NOTHING"
+    members = f"""
+INSERT INTO meeting_participants (meeting_id, user_id, role)
+SELECT m.meeting_id, invitee.value #>> '{{}}', 'meeting_member' FROM meetings AS m,
+    jsonb_array_elements({LISTED.format("m.invited_participants")}) AS invitee (value)
+WHERE jsonb_typeof(invitee.value) = 'string' ON CONFLICT DO NOTHING
+"""
+
+
+def dialect(db):
+    return Postgresql if isinstance(db, PostgresqlDatabase) else Sqlite
+
+
 def up(migrator, db):
     migrator.migrate(
         # First what goes: the invitees find room in the pages that it leaves.
@@ -119,9 +172,10 @@ def up(migrator, db):
         migrator.drop_column("meetings", "source_user_id"),
         migrator.add_column("meetings", "invited_participants", Meeting.invited_participants),
     )
+    sql = dialect(db)
     if migrator.has_table("meeting_participants"):
         migrator.migrate(
-            migrator.fill("meetings", "invited_participants", INVITEES, where=HAS_INVITEES)
+            migrator.fill("meetings", "invited_participants", sql.invitees, where=sql.has_invitees)
         )
     migrator.migrate(
         migrator.drop_table("meeting_participants"),
@@ -139,8 +193,11 @@ def down(migrator, db):
         migrator.add_index("meetings", ("status",), name="meetings_status"),
         migrator.create_table(MeetingParticipant),
     )
+    sql = dialect(db)
     if migrator.has_column("meetings", "invited_participants"):
-        migrator.migrate(migrator.sql(UNINVITED), migrator.sql(OWNERS), migrator.sql(MEMBERS))
+        migrator.migrate(
+            migrator.sql(sql.uninvited), migrator.sql(sql.owners), migrator.sql(sql.members)
+        )
     else:
-        migrator.migrate(migrator.sql(OWNERS))
+        migrator.migrate(migrator.sql(sql.owners))
     migrator.migrate(migrator.drop_column("meetings", "invited_participants"))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Inspector,
         KeptFile,
         Ledger,
+        MayEnd,
         OnProgress,
         Session,
     )
@@ -68,6 +69,7 @@ class PostgresqlServer:
     """A database on a PostgreSQL server, see ``guarded.backends.interface.Backend``."""
 
     name = "postgresql"
+    has_table_locks = True
 
     def __init__(
         self,
@@ -181,7 +183,7 @@ class PostgresqlServer:
             from guarded.backends.postgresql.inspect import Inspector
 
             connection.execute("SET default_transaction_read_only = on")
-            yield Inspector(connection.execute)
+            yield Inspector(connection)
 
     def transaction(
         self, patience: Patience, on_commit: Callable[[], None] = lambda: None
@@ -218,7 +220,12 @@ class PostgresqlServer:
     def declared(self, models: Sequence[Any]) -> Schema:
         from guarded.backends.postgresql.declare import declared_schema
 
-        return declared_schema(models)
+        return declared_schema(self, models)
+
+    def lock_tables(self, session: Session, tables: Sequence[str], patience: Patience) -> None:
+        from guarded.backends.postgresql.lock import lock_tables
+
+        lock_tables(self, session, tables, patience)
 
     def ledger(self, session: Session, in_memory: Mapping[str, str]) -> Ledger:
         from guarded.backends.postgresql.ledger import PostgresqlLedger
@@ -278,11 +285,16 @@ class PostgresqlServer:
         copies.prune(self.folder, self.file_name)
 
     def restore(
-        self, project: Project, file: Path, patience: Patience, on_progress: OnProgress
-    ) -> Path | None:
+        self,
+        project: Project,
+        file: Path,
+        patience: Patience,
+        on_progress: OnProgress,
+        may_end: MayEnd | None = None,
+    ) -> str | None:
         from guarded.backends.postgresql.restore import restore
 
-        return restore(project, file, self, patience, on_progress)
+        return restore(project, file, self, patience, may_end)
 
     def examine(self, project: Project, patience: Patience) -> Iterator[Finding]:
         from guarded.backends.postgresql.examine import examine
@@ -297,6 +309,11 @@ class PostgresqlServer:
         if f'database "{name}" does not exist' in why:
             create = f"create it: CREATE DATABASE {psycopg.sql.Identifier(name).as_string()}"
             return UnusableDatabase(str(self), "does not exist on this server", create)
+        if "not currently accepting connections" in why:
+            allow = f"ALTER DATABASE {psycopg.sql.Identifier(name).as_string()}"
+            return UnusableDatabase(
+                str(self), why, f"a restore was cut off: {allow} ALLOW_CONNECTIONS true"
+            )
         found = [remedy for words, remedy in REMEDIES.items() if words in why]
         remedy = found[0] if found else "check the URL and the server"
         return UnusableDatabase(str(self), f"can't be reached: {why}", remedy)

@@ -12,7 +12,7 @@ class Database(PostgresqlDatabase):
     """Opens its connection as ``connect`` does, with psycopg 3 also where psycopg2 is installed."""
 
     # A point in time, whatever zone the session or the server is in.
-    field_types = {"DATETIME": "TIMESTAMPTZ"}  # noqa: RUF012
+    field_types = {**PostgresqlDatabase.field_types, "DATETIME": "TIMESTAMPTZ"}  # noqa: RUF012
 
     def __init__(
         self,
@@ -28,6 +28,8 @@ class Database(PostgresqlDatabase):
         return self._open()
 
     def execute_sql(self, sql: str, params: Any = None) -> Any:
+        if not params:  # psycopg would take a % for the mark of a value
+            sql, params = sql.replace("%", "%%"), None
         cursor: Any = super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
         self._after(self.connection())  # type: ignore[no-untyped-call]
         return cursor

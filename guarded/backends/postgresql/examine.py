@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import psycopg
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL, Identifier, Literal
 
 from guarded.backends.interface import Origin
-from guarded.backends.postgresql import programs
+from guarded.backends.postgresql import programs, sequences
 from guarded.errors import BackupFailed
 from guarded.findings import Finding, Severity
 from guarded.project import Project
@@ -188,16 +188,6 @@ SELECT concat('database ', quote_ident(datname), ' is what a restore replaced'),
 FROM pg_database WHERE datname LIKE current_database() || '\\_replaced\\_%'""",
     ),
 )
-NUMBERED = f"""
-SELECT t.relname, a.attname, s.oid::regclass::text, pg_sequence_last_value(s.oid)
-FROM pg_class AS s JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = s.oid
-    AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
-JOIN pg_class AS t ON t.oid = d.refobjid
-JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-JOIN pg_sequence AS q ON q.seqrelid = s.oid
-WHERE s.relkind = 'S' AND t.{OURS} AND q.seqincrement > 0
-    AND CASE s.relkind WHEN 'S' THEN has_sequence_privilege(s.oid, 'SELECT') END
-    AND has_table_privilege(t.oid, 'SELECT')"""
 
 
 def examine(server: PostgresqlServer, project: Project) -> Iterator[Finding]:
@@ -229,21 +219,17 @@ def _survived(subject: str, look: Any, *arguments: Any) -> Iterator[Finding]:
 
 def _sequences(connection: psycopg.Connection[Any]) -> Iterator[Finding]:
     """A sequence behind its column gives out an id that is there already."""
-    for table, column, sequence, last in connection.execute(NUMBERED).fetchall():
-        newest = SQL("SELECT max({}) FROM {}").format(Identifier(column), Identifier(table))
-        (highest,) = connection.execute(newest).fetchall()[0]
-        if highest is not None and highest > (last or 0):
-            named = sequence.replace("'", "''")
-            remedy = SQL("SELECT setval('{}', max({})) FROM {}").format(
-                SQL(named), Identifier(column), Identifier(table)
+    for one in sequences.numbered(connection):
+        highest = sequences.highest(connection, one)
+        if highest is not None and highest > one.last:
+            sentence = (
+                f"the sequence of {one.table}.{one.column} stands at {one.last or 'its start'}, "
+                f"and {highest} is given out already"
             )
-            yield Finding(
-                Severity.WARNING,
-                "ids",
-                f"the sequence of {table}.{column} stands at {last or 'its start'}, and {highest} "
-                "is given out already",
-                remedy.as_string(connection),
+            remedy = SQL("SELECT setval({}, max({})) FROM {}").format(
+                Literal(one.sequence), Identifier(one.column), Identifier(one.table)
             )
+            yield Finding(Severity.WARNING, "ids", sentence, remedy.as_string(connection))
 
 
 def _backups(server: PostgresqlServer, project: Project) -> Iterator[Finding]:

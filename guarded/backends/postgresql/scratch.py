@@ -71,7 +71,7 @@ def clone(server: PostgresqlServer, of: AnyInspector | None) -> Iterator[Session
         connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         _enter(server, connection, schema)
         _make_tables(connection, wanted)
-        yield Session(database, Inspector(connection.execute))
+        yield Session(database, Inspector(connection))
     finally:
         database.pop_transaction()
         database.close()  # ends the transaction

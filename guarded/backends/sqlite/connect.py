@@ -24,7 +24,15 @@ from guarded.patience import Patience
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
-    from guarded.backends.interface import Backup, Copy, KeptFile, Ledger, OnProgress, Session
+    from guarded.backends.interface import (
+        Backup,
+        Copy,
+        KeptFile,
+        Ledger,
+        MayEnd,
+        OnProgress,
+        Session,
+    )
     from guarded.backends.interface import Inspector as AnyInspector
     from guarded.backends.sqlite.ddl import SqliteDdl
     from guarded.backends.sqlite.ledger import SqliteLedger
@@ -48,6 +56,7 @@ class SqliteFile:
     """An SQLite file that may not exist yet, see ``guarded.backends.interface.Backend``."""
 
     name = "sqlite"
+    has_table_locks = False
     names = SqliteNames()
     version = f"SQLite {sqlite3.sqlite_version}"
     # For a run, in KiB with SQLite's minus.  Whenever its cache is full, SQLite syncs the journal,
@@ -186,6 +195,9 @@ class SqliteFile:
 
         return declared_schema(models, self.register)
 
+    def lock_tables(self, session: Session, tables: Sequence[str], patience: Patience) -> None:
+        """Nothing to do: SQLite's write lock is on the whole file."""
+
     def ledger(self, session: Session, in_memory: Mapping[str, str]) -> SqliteLedger:
         from guarded.backends.sqlite.ledger import SqliteLedger
 
@@ -259,7 +271,12 @@ class SqliteFile:
         copies.prune(self._folder, self.path.name)
 
     def restore(
-        self, project: Project, file: Path, patience: Patience, on_progress: OnProgress
+        self,
+        project: Project,
+        file: Path,
+        patience: Patience,
+        on_progress: OnProgress,
+        may_end: MayEnd | None = None,
     ) -> Path | None:
         from guarded.backends.sqlite.restore import restore
 

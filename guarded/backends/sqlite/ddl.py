@@ -35,6 +35,8 @@ from guarded.backends.sqlite.text import (
     fold,
     parse,
     quote,
+    spelling,
+    tokens,
 )
 from guarded.changes import (
     AddColumn,
@@ -116,6 +118,9 @@ class SqliteDdl:
         if waiting is not None:
             stored = stored._replace(sql=waiting.definition.sql)
         return describe.index_of_text(stored, sql)
+
+    def constraint(self, table: str, definition: str) -> str:
+        return spelling(tokens(definition))
 
     def column(self, table: str, definition: str) -> Column | None:
         name = CreateTable(f"CREATE TABLE t ({definition})").columns[0].name

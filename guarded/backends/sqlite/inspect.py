@@ -47,6 +47,11 @@ class SchemaObject(NamedTuple):
 class Inspector:
     """The view of one connection, see ``guarded.backends.interface``."""
 
+    own_types: Mapping[str, str] = {
+        "id": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "at": "DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP",
+    }
+
     def __init__(self, execute: Execute) -> None:
         self.execute = execute
 

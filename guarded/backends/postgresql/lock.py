@@ -1,0 +1,187 @@
+"""The lock of runners, the transaction of a run, and locks on the tables that it will change.
+
+An advisory lock of the transaction excludes other runners and ends with it, whatever happens.  A
+table's lock is asked for with a short timeout: everybody who comes later queues behind whoever
+waits for it, readers included.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg.sql import SQL, Identifier
+
+from guarded.backends.interface import Session
+from guarded.backends.postgresql.commit import commit
+from guarded.backends.postgresql.inspect import Inspector
+from guarded.errors import DatabaseFailed, DatabaseLocked
+from guarded.patience import Patience
+
+if TYPE_CHECKING:
+    from guarded.backends.postgresql.connect import PostgresqlServer
+
+POLL = 0.05  # seconds
+SILENCE = 1.0  # seconds of waiting before a message
+LOCK_TIMEOUT = "200ms"  # for as long others may have to wait behind us
+PAUSE = 0.3  # seconds between two tries, in which those others go on
+CLASS = 1735750514  # "guar" as a number; the second number stands for the schema
+TRY = f"SELECT pg_try_advisory_xact_lock({CLASS}, hashtext(current_schema()))"
+# A run takes as long as it takes, and waits for nobody longer than it says itself.
+TIMEOUTS = ("statement_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
+DESCRIBED = """concat('pid ', a.pid, ' (', a.usename, ', ', nullif(a.application_name, '') || ', ',
+    coalesce(a.state, 'state hidden'), ' since ',
+    coalesce(a.state_change, a.backend_start)::timestamp(0),
+    ')', ': ' || left(regexp_replace(nullif(a.query, ''), '\\s+', ' ', 'g'), 80))"""
+HOLDERS = f"""
+SELECT {DESCRIBED} FROM pg_locks AS l JOIN pg_stat_activity AS a ON a.pid = l.pid
+WHERE l.locktype = 'advisory' AND l.classid = {CLASS} AND l.granted AND l.pid <> pg_backend_pid()
+    AND l.objid::bigint = hashtext(current_schema())::bigint & 4294967295
+    AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+USERS = f"""
+SELECT {DESCRIBED} FROM pg_stat_activity AS a WHERE a.pid IN (
+    SELECT l.pid FROM pg_locks AS l WHERE l.relation = ANY (%s::regclass[]::oid[]) AND l.granted
+        AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+) AND a.pid <> pg_backend_pid()"""
+
+
+@contextmanager
+def transaction(
+    server: PostgresqlServer, patience: Patience, on_commit: Callable[[], None]
+) -> Iterator[Session]:
+    """Connect, take the lock of runners, run the block, commit; on any exception roll back.
+
+    Raises DatabaseLocked and DatabaseFailed.
+    """
+    from peewee import DatabaseError
+
+    database: Any = server.database_to_migrate()
+    try:
+        database.connect()
+        connection = database.connection()
+        try:
+            for timeout in TIMEOUTS:
+                if timeout != "transaction_timeout" or server.major >= 17:
+                    connection.execute(f"SET {timeout} = 0")
+            database.begin()
+            _take(server, connection, patience)
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            database.push_transaction(database.transaction())
+            try:
+                yield Session(database, Inspector(connection))
+                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            finally:
+                database.pop_transaction()
+            with _uninterrupted():
+                commit(server, connection)
+                on_commit()
+        finally:
+            database.close()  # without COMMIT the server rolls back
+    except (psycopg.Error, DatabaseError) as exc:
+        if is_locked(exc):
+            raise DatabaseLocked(str(server), patience.wait, []) from exc
+        why = " ".join(str(exc).split())
+        raise DatabaseFailed(str(server), why, _remedy(why)) from exc
+
+
+def is_locked(exc: BaseException) -> bool:
+    """Return True if it is that a lock was not given in time."""
+    causes = (exc, exc.__cause__, exc.__context__)
+    return any(isinstance(cause, psycopg.errors.LockNotAvailable) for cause in causes)
+
+
+def _take(
+    server: PostgresqlServer, connection: psycopg.Connection[Any], patience: Patience
+) -> None:
+    def try_once() -> bool:
+        return bool(connection.execute(TRY).fetchall()[0][0])
+
+    def holders() -> list[str]:
+        return [who for (who,) in connection.execute(HOLDERS)]
+
+    _wait(server, patience, try_once, holders)
+
+
+def lock_tables(
+    server: PostgresqlServer, session: Session, tables: Sequence[str], patience: Patience
+) -> None:
+    """Lock those of the tables that are there against all others, until the transaction ends.
+
+    Lets the others go on between two tries.  Raises DatabaseLocked with who is in the way.
+    """
+    connection = session.database.connection()
+    present = [name for name in tables if session.inspector.has_table(name)]
+    if not present:
+        return
+    named = SQL(", ").join(map(Identifier, present))
+    statement = SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(named)
+
+    def try_once() -> bool:
+        try:
+            with connection.transaction():
+                connection.execute(statement)
+        except psycopg.errors.LockNotAvailable:
+            time.sleep(PAUSE)
+            return False
+        return True
+
+    def users() -> list[str]:
+        quoted = [Identifier(name).as_string(connection) for name in present]
+        return [who for (who,) in connection.execute(USERS, (quoted,))]
+
+    _wait(server, patience, try_once, users)
+
+
+def _wait(
+    server: PostgresqlServer,
+    patience: Patience,
+    try_once: Callable[[], bool],
+    holders: Callable[[], list[str]],
+) -> None:
+    started = time.monotonic()
+    told = False
+    while not try_once():
+        waited = time.monotonic() - started
+        if waited >= patience.wait:
+            raise DatabaseLocked(str(server), patience.wait, holders())
+        if waited >= SILENCE and not told:
+            patience.on_wait(holders())
+            told = True
+        time.sleep(min(POLL, max(0.0, patience.wait - waited)))
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ignore signals in the block: the run is about to be committed, and must not say otherwise."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [(n, signal.signal(n, signal.SIG_IGN)) for n in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+REMEDIES = {
+    "read-only": "name the primary server, or a role that may write",
+    "permission denied": "use a role that may, or grant it",
+    "must be owner": "use the role that owns it",
+    "disk full": "free some space on the server's disk",
+    "could not extend": "free some space on the server's disk",
+    "lost": "run it again",
+    "terminat": "run it again",
+    "closed the connection": "run it again",
+    "connection is closed": "run it again",
+}
+
+
+def _remedy(message: str) -> str:
+    found = [remedy for words, remedy in REMEDIES.items() if words in message]
+    return found[0] if found else "see the traceback"
