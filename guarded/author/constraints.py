@@ -33,7 +33,12 @@ def index(work: Work, d: Difference) -> Iterator[Operation]:
 def new_index(work: Work, table: str, index: Index) -> Iterator[Operation]:
     if index.sql is not None:  # a constraint's own comes with the constraint
         drop = verb("drop_index", table, index.name)
-        yield Operation(INDEX, [add_index(work.names, table, index)], [drop])
+        yield Operation(INDEX, [add_index(work.names, table, index)])
+        # A column of several can't be dropped before the index.
+        has_new = len(index.columns) > 1 and any(
+            name is None or work.change("column", table, name) for name in index.columns
+        )
+        yield Operation(CONSTRAIN if has_new else INDEX, [], [drop])
 
 
 def _unique(work: Work, d: Difference, index: Index) -> Iterator[Operation]:

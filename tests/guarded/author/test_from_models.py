@@ -94,6 +94,21 @@ Chart.add_index(Chart.price.desc(), where=Chart.price > 10, name="dear")
 Chart.add_index(Chart.price, Chart.born, unique=True, name="charts_by_price_and_born")
 
 
+class Sticker(Model):
+    """Columns that come with an index over both."""
+
+    name = CharField(max_length=20, index=True)
+    nick = TextField(null=True)
+    owner_id = IntegerField()
+    weight = IntegerField(null=True, constraints=[Default(5)])
+    kind = TextField(null=True)
+    size = IntegerField(default=1)
+
+    class Meta:
+        table_name = "pets"
+        indexes = ((("kind", "size"), True), (("name", "size"), False))
+
+
 class Node(Model):
     """One of Peewee's own names, and the only constraint of a table."""
 
@@ -152,6 +167,7 @@ CASES = [
     pytest.param([Owner, UNIQUE, Ticket], 'field="name"', 0, id="a key to what is no key"),
     pytest.param([Owner, pet(), Node], "create_table(Node)", 0, id="a table of a taken name"),
     pytest.param([Owner], 'drop_table("pets")', 0, id="no table"),
+    pytest.param([Owner, Sticker], '"sticker_name_size"', 0, id="indexes over new columns"),
     pytest.param([Owner, pet(age=IntegerField(null=True))], '"age"', 0, id="a column"),
     pytest.param([Owner, pet(age=IntegerField(default=3))], "default=3", 0, id="with a default"),
     pytest.param(
