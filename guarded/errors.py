@@ -130,16 +130,14 @@ class OutOfOrder(InconsistentHistory):
     def __init__(self, name: str, after: str, applied_at: str, pending: bool) -> None:
         self.name, self.after, self.applied_at, self.pending = name, after, applied_at, pending
         if pending:
-            text = (
-                f"'{name}' is pending, but listed before '{after}', which was applied on "
-                f"{applied_at}; move '{name}' to the end of the list"
-            )
+            self.why = f"'{name}' is pending, but listed before '{after}', which was applied on "
+            self.why += applied_at
+            self.remedy = f"move '{name}' to the end of the list"
         else:
-            text = (
-                f"'{name}' is listed before '{after}', but was applied after it, on {applied_at}; "
-                "put the list back into the order of the history"
-            )
-        super().__init__(text)
+            self.why = f"'{name}' is listed before '{after}', but was applied after it, on "
+            self.why += applied_at
+            self.remedy = "put the list back into the order of the history"
+        super().__init__(f"{self.why}; {self.remedy}")
 
 
 class ForeignHistory(MigrationError):

@@ -69,7 +69,13 @@ def check(scripts: Sequence[Script], applied: Mapping[str, Entry], *, changed: b
             raise MissingMigration(script.name, script.path, _at(applied, script.name))
         if state is State.CHANGED and changed:
             raise ChangedMigration(script.name, script.path, applied[script.name].at)
-    _check_order(names, applied)
+    if (disorder := _disorder(names, applied)) is not None:
+        raise disorder
+
+
+def disorder(scripts: Sequence[Script], applied: Mapping[str, Entry]) -> OutOfOrder | None:
+    """Return the contradiction between the order of the list and that of the history, or None."""
+    return _disorder([script.name for script in scripts], applied)
 
 
 def check_list(listed: Sequence[str], excluded: Mapping[str, str]) -> None:
@@ -153,14 +159,15 @@ def _at(applied: Mapping[str, Entry], name: str) -> str | None:
     return applied[name].at if name in applied else None
 
 
-def _check_order(names: Sequence[str], applied: Mapping[str, Entry]) -> None:
-    in_history = list(applied)
+def _disorder(names: Sequence[str], applied: Mapping[str, Entry]) -> OutOfOrder | None:
+    in_history = [name for name in applied if name in names]
     in_list = [name for name in names if name in applied]
     for listed, recorded in zip(in_list, in_history):
         if listed != recorded:
-            raise OutOfOrder(listed, recorded, applied[listed].at, pending=False)
+            return OutOfOrder(listed, recorded, applied[listed].at, pending=False)
     if in_list:
         newest = in_list[-1]
         for name in names[: names.index(newest)]:
             if name not in applied:
-                raise OutOfOrder(name, newest, applied[newest].at, pending=True)
+                return OutOfOrder(name, newest, applied[newest].at, pending=True)
+    return None

@@ -17,6 +17,7 @@ from guarded.steps import Made
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Inspector
+    from guarded.errors import OutOfOrder
 
 
 class State(NamedTuple):
@@ -42,6 +43,10 @@ class State(NamedTuple):
 
     def standings(self) -> tuple[Standing, ...]:
         return plan.standings(self.scripts, self.applied)
+
+    def disorder(self) -> OutOfOrder | None:
+        """Return the contradiction between the list's order and the history's, if there is one."""
+        return plan.disorder(self.scripts, self.applied)
 
 
 def read_state(project: Project, inspector: Inspector | None) -> State:

@@ -151,14 +151,17 @@ def status(session: Session) -> int:
 
     Example: migrate.py status --json
     """
-    standings = session.open().state().standings()
-    excluded = session.project.excluded
+    state = session.open().state()
+    standings, excluded = state.standings(), session.project.excluded
+    if (disorder := state.disorder()) is not None:
+        warn(str(disorder))
     session.show(
         output.status_lines(standings, excluded),
         migrations=[output.standing_document(standing) for standing in standings],
         excluded=dict(excluded),
     )
-    return int(any(standing.state is not State.APPLIED for standing in standings))
+    is_behind = any(standing.state is not State.APPLIED for standing in standings)
+    return int(is_behind or disorder is not None)
 
 
 @command(cli)

@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 from guarded import diff, kept
 from guarded.backends.interface import KeptFile
+from guarded.errors import UnusableDatabase
 from guarded.findings import Finding, Severity
 from guarded.operate import backups
 from guarded.operate.backups import Use
@@ -42,9 +43,12 @@ def examine(runner: Runner) -> Iterator[Finding]:
         sentence = f"there is no database at '{backend}' yet"
         yield Finding(Severity.NOTE, "file", sentence, project.command)
         return
-    yield from backend.examine(project, runner.patience)
-    yield from _dropped(runner, project)
-    yield from _standing(runner, project)
+    try:
+        yield from backend.examine(project, runner.patience)
+        yield from _dropped(runner, project)
+        yield from _standing(runner, project)
+    except UnusableDatabase as exc:  # its surroundings have been looked at
+        yield Finding(Severity.PROBLEM, "content", f"'{exc.where}' {exc.why}", exc.remedy)
 
 
 def _dropped(runner: Runner, project: Project) -> Iterator[Finding]:
@@ -73,7 +77,8 @@ def _files(files: Sequence[KeptFile]) -> str:
 
 def _standing(runner: Runner, project: Project) -> Iterator[Finding]:
     with runner.backend.reading(runner.patience) as inspector:
-        standings = read_state(project, inspector).standings()
+        state = read_state(project, inspector)
+        standings = state.standings()
         for standing in standings:
             if standing.state is not State.APPLIED:
                 is_pending = standing.state is State.PENDING
@@ -83,7 +88,9 @@ def _standing(runner: Runner, project: Project) -> Iterator[Finding]:
                     f"'{standing.name}' is {standing.state.value}",
                     REMEDIES[standing.state].format(command=project.command),
                 )
-        if any(standing.state is not State.APPLIED for standing in standings):
+        if (disorder := state.disorder()) is not None:
+            yield Finding(Severity.PROBLEM, "migrations", disorder.why, disorder.remedy)
+        if disorder or any(standing.state is not State.APPLIED for standing in standings):
             return
         yield Finding(Severity.FINE, "migrations", f"all {len(standings)} are applied")
         for difference in diff.with_models(project, runner.backend, inspector):

@@ -16,7 +16,7 @@ from guarded.backends.sqlite.backup import megabytes
 from guarded.backends.sqlite.connect import SqliteFile, companions
 from guarded.backends.sqlite.files import look_around
 from guarded.backends.sqlite.health import ailments
-from guarded.backends.sqlite.text import quote
+from guarded.backends.sqlite.text import literal, quote
 from guarded.findings import Finding, Severity
 from guarded.project import Project
 from guarded.status import tables_of
@@ -129,14 +129,23 @@ def _leftovers(inspector: inspect.Inspector, project: Project) -> Iterator[Findi
 def _id_marks(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
     if not inspector.has_table("sqlite_sequence"):
         return
-    rows = inspector.execute("SELECT name FROM sqlite_sequence WHERE typeof(seq) <> 'integer'")
+    rows = inspector.execute(
+        "SELECT name FROM sqlite_sequence WHERE typeof(seq) <> 'integer' OR name IS NULL"
+    )
     for (table,) in list(rows):
+        if table is None or not inspector.has_table(table):
+            words = "no table's name" if table is None else f"the name '{table}' of no table"
+            remedy = f"DELETE FROM sqlite_sequence WHERE name IS {literal(table)}"
+            yield Finding(
+                Severity.WARNING, "ids", f"sqlite_sequence has a row with {words}", remedy
+            )
+            continue
         yield Finding(
             Severity.WARNING,
             "ids",
             f"sqlite_sequence has no number for table '{table}': ids may be given out twice",
             f"UPDATE sqlite_sequence SET seq = (SELECT max(rowid) FROM {quote(table)}) "
-            f"WHERE name = '{table}'",
+            f"WHERE name = {literal(table)}",
         )
 
 

@@ -189,8 +189,12 @@ def test_a_database_ahead_of_the_code_is_reported(call, project):
 
 def test_another_order_is_reported(call, project):
     call()
-    err = told(call, project._replace(listed=["add", "create"]), "applied   add")
+    swapped = project._replace(listed=["add", "create"])
+    err = told(call, swapped, "applied   add")
     assert "'add' is listed before 'create', but was applied after it, on 20" in err
+    status, out, err = call("status", on=swapped)
+    assert status == 1 and out.count("applied") == 2
+    assert err.startswith("warning: 'add' is listed before 'create', but was applied after it")
 
 
 def test_a_name_listed_twice_or_excluded_is_refused(call, project):

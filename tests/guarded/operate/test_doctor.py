@@ -248,3 +248,34 @@ def test_copies_that_restore_put_aside_are_counted(runner, path):
     sentences = [sentence for _, sentence in found(runner, "backups")]
     assert sentences[1].startswith("1 that restore put aside, ")
     assert sentences[1].endswith(f"the newest is '{aside}'")
+
+
+def test_a_damaged_file_is_a_finding_after_what_is_around_it(runner, path):
+    path.write_bytes(path.read_bytes()[:5000])
+    findings = examine(runner)
+    assert {"versions", "file", "folder", "space"} <= {f.subject for f in findings}
+    assert findings[-1].severity is PROBLEM
+    assert "is damaged: database disk image is malformed" in findings[-1].sentence
+    assert findings[-1].remedy == "restore a backup"
+
+
+def test_rows_of_no_table_among_the_id_marks_are_told(runner, connect):
+    connect().executescript(
+        """
+        INSERT INTO sqlite_sequence VALUES (NULL, 5), ('it''s gone', NULL);
+        UPDATE sqlite_sequence SET seq = 'abc' WHERE name = 'Invitations';
+        """
+    )
+    told = {f.sentence: f.remedy for f in examine(runner) if f.subject == "ids"}
+    assert len(told) == 3
+    for remedy in told.values():
+        connect().execute(remedy)
+    assert found(runner, "ids") == []
+
+
+def test_a_list_in_another_order_than_the_history_is_a_problem(runner, path):
+    listed = [PROJECT.listed[1], PROJECT.listed[0], *PROJECT.listed[2:]]
+    swapped = Runner(PROJECT._replace(listed=listed), SqliteFile(path), Patience(1))
+    ((severity, sentence),) = found(swapped, "migrations")
+    assert severity is PROBLEM
+    assert "was applied after it" in sentence
