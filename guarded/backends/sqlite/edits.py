@@ -108,9 +108,11 @@ def without_constraint(table: CreateTable, constraint: Constraint) -> CreateTabl
 
 
 def without_named(table: CreateTable, name: str) -> CreateTable:
-    """Without the constraint of this name, as ``names_of_constraints`` has it, or several that say
-    the same."""
+    """Without the constraint of this name, as ``names_of_constraints`` has it; a CHECK may be
+    there more than once."""
     doomed = table.constraint(name)
+    if doomed.kind != "CHECK":
+        return without_constraint(table, doomed)
     wanted = doomed.name, spelling(doomed.definition)
     same = [c for c in table.all_constraints if (c.name, spelling(c.definition)) == wanted]
     for constraint in sorted(same, key=lambda c: c.start, reverse=True):

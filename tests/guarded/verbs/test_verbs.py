@@ -406,6 +406,12 @@ def test_a_check_without_a_name_is_known_by_its_text(connect, apply, where):
         connect().execute("INSERT INTO t VALUES ('', 10)")
 
 
+def test_one_of_two_columns_that_are_unique_stays_so(connect, apply):
+    connect().execute("CREATE TABLE t (a TEXT UNIQUE, b INT UNIQUE)")
+    apply("migrator.migrate(migrator.drop_constraint('t', 'uniq_a'))")
+    assert [index.columns for index in describe.indexes(connect().execute, "t")] == [("b",)]
+
+
 def test_a_unique_without_a_name_has_the_one_that_add_unique_gives(connect, apply):
     connect().execute("CREATE TABLE t (a TEXT UNIQUE, b INT, c INT, UNIQUE (b, c))")
     drop = "migrator.migrate(migrator.drop_constraint('t', 'uniq_a'),"
