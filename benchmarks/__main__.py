@@ -26,8 +26,8 @@ HEAD = [
     "A ratio is to the row of its block that has 1.00. Peak memory is at least that of",
     "the process that measures. No tool takes a backup.",
     "",
-    "| what | with | median | spread | ratio | peak memory | written |",
-    "|---|---|---|---|---|---|---|",
+    "| what | with | median | spread | ratio | peak memory | written | writers waited |",
+    "|---|---|---|---|---|---|---|---|",
 ]
 
 
@@ -40,9 +40,13 @@ class Bench:
     def table(self, title: str, baseline: str, timings: Sequence[Timing]) -> None:
         base = next(t for t in timings if t.name == baseline)
         for timing in timings:
-            ratio = timing.median / base.median
+            ratio = timing.median / base.median if base.median else 1
             row = f"| {title} | {timing.name} | {show(timing.median)} | {timing.spread} |"
-            row += f" {ratio:.2f} | {timing.peak:.0f} MB | {timing.written:.1f} MB |"
+            row += f" {ratio:.2f} |"
+            row += (
+                f" {timing.peak:.0f} MB | {timing.written:.1f} MB |" if timing.peak else " – | – |"
+            )
+            row += f" {show(timing.stall)} |" if timing.stall is not None else " – |"
             print(row, flush=True)  # noqa: T201
             self.rows.append(row)
 
@@ -116,12 +120,10 @@ class Bench:
         """Migration 4 against its own statements by plain sqlite3, and against other tools."""
         source = self.source(meetings)
         statements = dataset.statements(source)
-        file = self.folder / "statements.json"
-        file.write_text(json.dumps(statements))
         bare = self.folder / f"bare-{meetings}.sqlite"
         shutil.copyfile(source, bare)
         dataset.without_history(bare)
-        plain = [sys.executable, str(HERE / "plain.py"), str(self.database), str(file)]
+        plain = self.plain("statements", statements)
         candidates = [
             Candidate("plain sqlite3, the same statements", plain, self.restore(bare)),
             *(
@@ -149,50 +151,83 @@ class Bench:
         self.table(title, candidates[0].name, time_in_turn(candidates, runs, warmup=1))
 
     def rebuild(self, meetings: int) -> None:
-        """A rebuild against the same by hand."""
+        """A rebuild against the same by hand, and with other settings of SQLite."""
         source = self.source(meetings)
         tool = Tool(OURS, self.folder / "rebuild", self.database)
-        body = "migrator.migrate(migrator.add_not_null('meetings', 'max_participants'))"
-        tool.write([Migration(ours(body), "", "", "")])
-        file = self.folder / "rebuild.json"
-        file.write_text(json.dumps(dataset.rebuild_by_hand(source)))
-        plain = [sys.executable, str(HERE / "plain.py"), str(self.database), str(file)]
+        verb = "alter_column_type('meetings', 'max_participants', DecimalField(null=True))"
+        tool.write([Migration(ours(f"migrator.migrate(migrator.{verb})"), "", "", "")])
+        restore = self.restore_history(source)
+        by_hand = dataset.rebuild_by_hand(source, "DECIMAL(10, 5)")
         candidates = [
-            Candidate("hand-written SQL", plain, self.restore_history(source)),
-            Candidate("add_not_null", tool.up, self.restore_history(source)),
+            Candidate("hand-written SQL", self.plain("rebuild", by_hand), restore, self.database),
+            Candidate("alter_column_type", tool.up, restore, self.database),
         ]
+        others = [Candidate(p, tool.up, restore, None, p) for p in tools.PRAGMAS]
         title = f"rebuild, {meetings:,} meetings"
-        runs = 2 if self.quick else 3
-        self.table(title, candidates[0].name, time_in_turn(candidates, runs))
+        timings = time_in_turn(candidates, 2) + time_in_turn(others, 1)
+        self.table(title, candidates[0].name, timings)
+
+    def settings(self, meetings: int) -> None:
+        """A look at every row, with other settings of SQLite."""
+        source = self.source(meetings)
+        (change, *_) = tools.cheap_changes()
+        tool = Tool(OURS, self.folder / "settings", self.database)
+        tool.write([Migration(change.ours, "", "", "")])
+        restore = self.restore_history(source)
+        candidates = [Candidate("migrate.py", tool.up, restore)]
+        candidates += [Candidate(p, tool.up, restore, None, p) for p in tools.PRAGMAS]
+        title = f"{change.title}, {meetings:,} meetings"
+        self.table(title, candidates[0].name, time_in_turn(candidates, 2 if self.quick else 3))
 
     def cheap_changes(self, meetings: int) -> None:
         """Changes that alter no stored value, against looking at the rows and against a rebuild."""
         source = self.source(meetings)
+        restore = self.restore_history(source)
+        nothing = Tool(OURS, self.folder / "cheap-nothing", self.database)
+        nothing.write([Migration(ours("pass"), "", "", "")])
         for change in tools.cheap_changes():
-            candidates = []
+            fast, slow = [], []
             for name in tools.installed():
                 text = {OURS: change.ours, PWMIGRATE: change.pwmigrate}.get(name, change.alembic)
                 if text and name != tools.DBMATE:
-                    folder = self.folder / f"cheap-{name}"
-                    tool = Tool(name, folder, self.database)
+                    tool = Tool(name, self.folder / f"cheap-{name}", self.database)
                     tool.write([Migration(change.ours, change.pwmigrate, change.alembic, "")])
-                    candidates.append(Candidate(name, tool.up, self.restore_history(source)))
-            for name, statements in (
-                ("plain SELECT over the rows", [change.look]),
-                ("hand-written rebuild", dataset.rebuild_by_hand(source)),
-                ("Python and sqlite3, nothing done", ["SELECT 1"]),
-            ):
-                file = self.folder / f"{name.replace(' ', '-')}.json"
-                file.write_text(json.dumps(statements))
-                command = [sys.executable, str(HERE / "plain.py"), str(self.database), str(file)]
-                candidates.append(Candidate(name, command, self.restore_history(source)))
-            nothing = Tool(OURS, self.folder / "cheap-nothing", self.database)
-            nothing.write([Migration(ours("pass"), "", "", "")])
-            name = "migrate.py, a migration without steps"
-            candidates.append(Candidate(name, nothing.up, self.restore_history(source)))
+                    # The others don't wait for a bystander, and fail.
+                    beside = self.database if name == OURS else None
+                    found = fast if name == OURS else slow
+                    found.append(Candidate(name, tool.up, restore, beside))
+            look = self.plain("look", [change.look])
+            by_hand = self.plain("by-hand", dataset.rebuild_by_hand(source))
+            fast += [
+                Candidate("plain SELECT over the rows", look, restore),
+                Candidate("Python, nothing done", self.plain("nothing", ["SELECT 1"]), restore),
+                Candidate("migrate.py, a migration without steps", nothing.up, restore),
+            ]
+            rebuilding = Tool(OURS, self.folder / f"cheap-{OURS}", self.database).up
+            slow += [
+                Candidate("migrate.py, rebuilding", rebuilding, restore, None, "rebuild=always"),
+                Candidate("hand-written rebuild", by_hand, restore, self.database),
+            ]
             title = f"{change.title}, {meetings:,} meetings"
-            timings = time_in_turn(candidates, 2 if self.quick else 3)
+            timings = time_in_turn(fast, 2 if self.quick else 3) + time_in_turn(slow, 1)
             self.table(title, "plain SELECT over the rows", timings)
+
+    def inside(self, meetings: int) -> None:
+        """The same in one process, without the start of Python."""
+        self.restore_history(self.source(meetings))()
+        for change in tools.cheap_changes():
+            command = [sys.executable, str(HERE / "inside.py"), str(self.database), change.title]
+            rounds = "2" if self.quick else "5"
+            done = subprocess.run([*command, rounds], check=True, capture_output=True, text=True)
+            timings = [Timing(name, tuple(s)) for name, s in json.loads(done.stdout).items()]
+            title = f"{change.title}, {meetings:,} meetings, processor time without start-up"
+            self.table(title, timings[0].name, timings)
+
+    def plain(self, name: str, statements: list[str]) -> list[str]:
+        """The command that runs the statements without any tool."""
+        file = self.folder / f"{name}.json"
+        file.write_text(json.dumps(statements))
+        return [sys.executable, str(HERE / "plain.py"), str(self.database), str(file)]
 
     def way_back(self, meetings: int) -> None:
         """Migration 4 with what it drops kept and not kept, and its down with the values."""
@@ -202,6 +237,7 @@ class Bench:
         script = str(HERE.parent / "server" / "migrations" / "migrate.py")
         base = [sys.executable, script, "--database", str(self.database)]
         up = [*base, "up", "--no-backup"]
+        shutil.rmtree(self.folder / "backups", ignore_errors=True)
         self.restore(source)()
         subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
         shutil.copyfile(self.database, undo)
@@ -237,6 +273,10 @@ class Bench:
         return path
 
 
+def _or_none(measured: float | None, text: str) -> str:
+    return text if measured else "–"
+
+
 def ours(body: str) -> str:
     return f'"""To measure."""\nfrom peewee import *\n\n\ndef up(migrator, db):\n    {body}\n'
 
@@ -254,10 +294,12 @@ def main() -> None:
         bench.thousand()
         bench.hybrid_storage(2_000 if options.quick else 100_000, runs=3)
         large = 5_000 if options.quick else 1_000_000
-        bench.hybrid_storage(large, runs=3)
+        bench.hybrid_storage(large, runs=2)
         bench.add_column(large)
-        bench.rebuild(large)
+        bench.inside(large)
         bench.cheap_changes(large)
+        bench.settings(large)
+        bench.rebuild(large)
         bench.way_back(2_000 if options.quick else 100_000)
         if options.write:
             measured = f"{date.today()}, {tools.versions()}, {os.cpu_count()} cores; `make bench`."

@@ -52,8 +52,8 @@ def statements_by_migration(path: Path) -> list[list[str]]:
     return [[sql for step in o.steps for sql in step.statements] for o in forecast.outcomes]
 
 
-def rebuild_by_hand(path: Path) -> list[str]:
-    """meetings with max_participants NOT NULL, as SQLite's manual has it."""
+def rebuild_by_hand(path: Path, definition: str = "INTEGER NOT NULL") -> list[str]:
+    """meetings with another max_participants, as SQLite's manual has it."""
     with closing(sqlite3.connect(path)) as connection:
         (text,) = connection.execute(
             "SELECT sql FROM sqlite_master WHERE name = 'meetings'"
@@ -63,7 +63,7 @@ def rebuild_by_hand(path: Path) -> list[str]:
             "IS NOT NULL"
         ).fetchall()
         names = ", ".join(row[1] for row in connection.execute("PRAGMA table_info(meetings)"))
-    wanted = text.replace('"max_participants" INTEGER', '"max_participants" INTEGER NOT NULL')
+    wanted = text.replace('"max_participants" INTEGER', f'"max_participants" {definition}')
     assert wanted != text
     return [
         wanted.replace('"meetings"', '"meetings_new"', 1),

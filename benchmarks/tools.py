@@ -37,6 +37,8 @@ down_revision = {before}
 def upgrade():
 {body}
 """
+# Settings of SQLite that a run could have in place of its own, a cache of 16 MB.
+PRAGMAS = ("cache_size=-2000", "cache_size=-64000", "mmap_size=1073741824", "temp_store=2")
 DROPPED = ("status", "max_participants", "source_channel_id", "source_user_id")
 
 
@@ -123,13 +125,14 @@ def first_run(statements: list[list[str]]) -> list[Migration]:
 @dataclass(frozen=True)
 class CheapChange:
     """A change that alters no stored value; empty where a tool has no way for it.  ``look`` is the
-    SELECT that checks the rows for it."""
+    SELECT that checks the rows for it, ``native`` the ALTER TABLE of SQLite from 3.53 on."""
 
     title: str
     ours: str
     pwmigrate: str
     alembic: str
     look: str
+    native: str = ""
 
 
 def cheap_changes() -> list[CheapChange]:
@@ -155,6 +158,7 @@ def cheap_changes() -> list[CheapChange]:
             *both("add_not_null('meetings', 'max_participants')"),
             batch("alter_column('max_participants', nullable=False, existing_type=sa.Integer)"),
             nulls,
+            "ALTER TABLE meetings ALTER COLUMN max_participants SET NOT NULL",
         ),
         CheapChange(
             "a CHECK",
@@ -162,6 +166,7 @@ def cheap_changes() -> list[CheapChange]:
             "",
             batch("create_check_constraint('few', 'max_participants < 99')"),
             check,
+            "ALTER TABLE meetings ADD CONSTRAINT few CHECK (max_participants < 99)",
         ),
         CheapChange(
             "a foreign key",
