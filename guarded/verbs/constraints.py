@@ -97,6 +97,8 @@ def add_foreign_key_constraint(
         same = look.is_same(key.parent, rel) and parent == [look.names.fold(rel_column)]
         if same and (key.on_delete, key.on_update) == actions:
             yield Skip(target, f"already refers to {key.parent}", is_so=True)
+            for name in _names_of_keys(look, found, column.name):
+                yield So("add_constraint", Target(Kind.CONSTRAINT, found.name, name))
             return
         raise Refused(
             f"{stored} already refers to '{key.parent}' on delete {key.on_delete} on update "
@@ -157,15 +159,7 @@ def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Dee
     keys = [key for key in found.foreign_keys if column.name in key.columns]
     alone = [key for key in keys if len(key.columns) == 1]
     if len(alone) > 1:
-        starts = (
-            f"fk_{found.name}_{column.name}_refs_",
-            look.names.spelling(f"FOREIGN KEY ({look.names.quote(column.name)})"),
-        )
-        names = [
-            name
-            for name, text in found.constraints.items()
-            if name.startswith(starts[0]) or text.startswith(starts[1])
-        ]
+        names = _names_of_keys(look, found, column.name)
         raise Refused(
             f"{target} is one of {len(alone)}: {'; '.join(map(str, alone))}; drop the one that is "
             f"meant with drop_constraint, by its name: {', '.join(names)}"
@@ -180,6 +174,19 @@ def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Dee
         yield Skip(target, "not there", is_so=True)
         return
     yield Deed(Action.DROP, target, DropForeignKey(found.name, column.name))
+
+
+def _names_of_keys(look: Look, table: Table, column: str) -> list[str]:
+    """The names by which ``drop_constraint`` knows the foreign keys on this column alone."""
+    starts = (
+        f"fk_{table.name}_{column}_refs_",
+        look.names.spelling(f"FOREIGN KEY ({look.names.quote(column)})"),
+    )
+    return [
+        name
+        for name, text in table.constraints.items()
+        if name.startswith(starts[0]) or text.startswith(starts[1])
+    ]
 
 
 def _text_of(look: Look, table: Table, name: str) -> str | None:

@@ -32,7 +32,7 @@ class Undo:
         self._fold = fold
         self._made = {self._key(target) for target in made.targets}
         self._found: set[Found] = {
-            (verb, fold(table), fold(name)) for verb, table, name in made.found
+            (verb, fold(table), self._name(name)) for verb, table, name in made.found
         }
 
     def follow(self, target: Target, new_name: str) -> None:
@@ -43,8 +43,12 @@ class Undo:
 
     def was_so(self, verb: str, target: Target) -> bool:
         """Return True if the ``up`` found the effect of this verb's inverse to be so already."""
-        folded = self._fold(target.table), self._fold(target.name or "")
+        folded = self._fold(target.table), self._name(target.name or "")
         return any((inverse, *folded) in self._found for inverse in INVERSES[verb])
+
+    def _name(self, name: str) -> str:
+        """One spelling; a constraint without a name goes by its text, whatever its blanks."""
+        return self._fold("".join(name.split()) if "(" in name else name)
 
     def kept(self, target: Target) -> str | None:
         """Return why a drop is not done, or None."""

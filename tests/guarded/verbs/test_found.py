@@ -55,6 +55,8 @@ FOUND = [
     pytest.param("m.add_unique('people', 'code')", "m.drop_constraint('people', 'uniq_code')", id="a UNIQUE without a name"),
     pytest.param("m.add_unique('people', 'name', 'age')", "m.drop_constraint('people', 'pair')", id="a UNIQUE by its own name"),
     pytest.param("m.add_foreign_key_constraint('people', 'boss', 'people', 'id')", "m.drop_foreign_key_constraint('people', 'boss')", id="a foreign key"),
+    pytest.param("m.add_constraint('people', None, Check('age < 200'))", "m.drop_constraint('people', Check('age<200'))", id="a CHECK with other blanks"),
+    pytest.param("m.add_foreign_key_constraint('people', 'boss', 'people', 'id')", "m.drop_constraint('people', 'fk_people_boss_refs_people')", id="a foreign key by its name"),
     pytest.param("m.add_column('people', 'age', IntegerField(null=True))", "m.drop_column('people', 'age')", id="a column"),
     pytest.param("m.add_column('people', 'code', IntegerField(null=True, unique=True))", "m.drop_constraint('people', 'uniq_code')", id="the UNIQUE of a column"),
     pytest.param("m.add_index('people', ('age',))", "m.drop_index('people', 'people_age')", id="an index"),
