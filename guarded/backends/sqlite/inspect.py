@@ -123,16 +123,19 @@ class Inspector:
         return self._count(f"{rows} WHERE {condition}")
 
     def _count_documents(self, table: str) -> int | None:
-        """Count what a search index without content holds, where it can't be scanned: its
-        documents, or the parts of the index where it does not keep their sizes."""
-        if kind_of(self.execute, table)[0] != "virtual":
+        """Count what a virtual table holds that can't be scanned; None where that is not known.
+
+        Of a search index without content these are its documents, or the parts of the index where
+        it does not keep their sizes.  A table without tables of its own holds nothing.
+        """
+        kinds = kinds_of_tables(self.execute)
+        if kinds.get(table) != "virtual":
             return None
-        shadows = [
-            name
-            for part in ("docsize", "idx")
-            if has_table(self.execute, name := f"{table}_{part}")
-        ]
-        return self._count(quote(shadows[0])) if shadows else None
+        parts = [n for n, kind in kinds.items() if kind == "shadow" and n.startswith(f"{table}_")]
+        for part in (f"{table}_docsize", f"{table}_idx"):
+            if part in parts:
+                return self._count(quote(part))
+        return None if parts else 0
 
     def _count(self, source: str) -> int:
         return int(next(iter(self.execute(f"SELECT count(*) FROM {source}")))[0])

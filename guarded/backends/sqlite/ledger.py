@@ -249,7 +249,8 @@ class SqliteLedger:
     def _unseen(self) -> list[str]:
         self._shadows.update(inspect.shadows(self._execute))
         written = self._written | self._authorizer.seen().writes
-        owners = {self._owner(write.table) for write in written}
+        # A module compiles its own statements for its parts whenever it is connected.
+        owners = {write.table for write in written if self._owner(write.table) == write.table}
         return [
             table
             for table in sorted(owners)
@@ -266,7 +267,16 @@ class SqliteLedger:
         if before is None:
             return []
         after = health.ailments(self._execute)
-        return [(target, why) for target, why in after.items() if before.get(target) != why]
+        return [
+            (target, why)
+            for target, why in after.items()
+            if before.get(target) != why and not self._wants_arguments(target, why)
+        ]
+
+    def _wants_arguments(self, target: Target, why: str) -> bool:
+        """Return True for a new virtual table that lacks nothing, and can't be read as a whole."""
+        is_new = target.kind is Kind.TABLE and _key(target) not in self._objects
+        return is_new and "no such" not in why
 
     def _changed(self) -> list[ChangedObject]:
         now = {_key(o.target): o for o in inspect.objects(self._execute)}

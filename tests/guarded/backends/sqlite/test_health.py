@@ -203,3 +203,11 @@ def test_a_search_index_that_can_only_be_searched_is_sound(connect, make_project
     connect().execute("INSERT INTO found (rowid, body) VALUES (7, 'a b')")
     assert [(str(loss.target), loss.rows) for loss in runner.losses()] == [("found", 1)]
     runner.down()
+
+
+def test_a_virtual_table_that_wants_an_argument_is_sound(connect, make_project, file):
+    create = "CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts3tokenize ('porter')"
+    up = f'migrator.migrate(migrator.sql("{create}"))'
+    down = "migrator.migrate(migrator.drop_table('words'))"
+    (verdict,) = verify(make_project({"words": migration(up, down)}), file)
+    assert verdict.findings == []

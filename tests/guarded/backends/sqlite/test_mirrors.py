@@ -96,3 +96,17 @@ def test_the_parts_of_a_virtual_table_are_out_of_reach(database, make_runner, bo
     for ask in (runner.forecast, runner.up):
         with pytest.raises(Refused, match=says):
             ask()
+
+
+@pytest.mark.parametrize(
+    "verbs",
+    [
+        "m.add_column('log', 'a_b', CharField(null=True, index=True))",
+        "m.rename_table('log', 'the_log'), m.fill('notes', 'x', 'x')",
+        "m.add_column('notes', 'a_b', UUIDField(default=uuid.uuid4, unique=True))",
+    ],
+)
+def test_a_module_that_is_connected_in_a_run_writes_nothing(database, run, verbs):
+    """R*Tree compiles its writes when it is connected, whoever asks for it."""
+    run(f"import uuid\nm = migrator\nm.migrate({verbs})")
+    assert database.execute("SELECT count(*) FROM places").fetchone() == (2,)
