@@ -103,6 +103,9 @@ class Ddl(Protocol):
     def constraint(self, table: str, definition: str) -> str:
         """The text that the constraint would have in ``schema.Table.constraints``."""
 
+    def default(self, table: str, column: Column, sql: str) -> str | None:
+        """The ``meaning`` that this default would have in the column."""
+
     def column(self, table: str, definition: str) -> Column | None:
         """The column that an ADD COLUMN would make; None where that can't be told."""
 

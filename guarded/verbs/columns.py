@@ -291,8 +291,8 @@ def add_column_default(look: Look, table: str, column: str, default: Any) -> Dee
     ``'`` and is SQL already."""
     found, present, target = look.existing_column(table, column)
     wanted = fields.default_sql(look, default)
-    if present.default is not None and present.meaning == look.names.meaning(
-        wanted, present.storage
+    if present.default is not None and present.meaning == look.ddl.default(
+        found.name, present, wanted
     ):
         yield Skip(target, f"default already {wanted}", is_so=True)
         return

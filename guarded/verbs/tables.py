@@ -57,7 +57,7 @@ def complete_table(look: Look, model: Any) -> Deeds:
         if column is None:
             is_complete = False
             yield from columns.add_column(look, name, field.column_name, field)
-        elif wanted is not None and column.meaning != look.names.meaning(wanted, column.storage):
+        elif wanted is not None and column.meaning != look.ddl.default(name, column, wanted):
             is_complete = False
             yield from columns.add_column_default(look, name, field.column_name, SQL(wanted))
         elif wanted is not None:

@@ -6,6 +6,7 @@ or follow a dot in a name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -15,10 +16,10 @@ import peewee
 import psycopg
 
 from guarded.backends.interface import Ledger
-from guarded.backends.postgresql import describe, sequences
+from guarded.backends.postgresql import dependents, describe, sequences
 from guarded.backends.postgresql.declare import ported
 from guarded.backends.postgresql.inspect import Inspector, target_of
-from guarded.backends.postgresql.text import TYPES, meaning, portable, quote
+from guarded.backends.postgresql.text import TYPES, meaning, names_in, portable, quote
 from guarded.changes import (
     AddColumn,
     AddConstraint,
@@ -46,6 +47,7 @@ from guarded.errors import Refused
 from guarded.schema import Column, ForeignKey, Index, Table
 from guarded.steps import Action, Kind, Target
 
+PLAIN_DEFAULT = re.compile(r"-?[\w.]+|'(?:[^']|'')*'")
 BATCH = 500  # rows put back together
 # Changes of a type in which every value stays what it is.
 WIDENING = {
@@ -94,6 +96,20 @@ class PostgresqlDdl:
             return next(text for name, text in copy().constraints.items() if name not in before)
         return definition
 
+    def default(self, table: str, column: Column, sql: str) -> str | None:
+        """An expression is spelled by PostgreSQL itself."""
+        spelled = meaning(sql, column.storage.partition("(")[0])
+        if spelled is None or spelled == column.meaning or PLAIN_DEFAULT.fullmatch(spelled):
+            return spelled
+        name = quote(column.name)
+        with self._undone():
+            self._connection.execute(
+                f"CREATE TEMPORARY TABLE one ({name} {column.storage} DEFAULT {sql})"
+            )
+            made = describe.table(self._connection.execute, "one", where=describe.TEMPORARY)
+            return made.columns[0].meaning if made is not None else spelled
+        return spelled
+
     def column(self, table: str, definition: str) -> Column | None:
         with self._undone():
             self._connection.execute(f"CREATE TEMPORARY TABLE one ({portable(definition)})")
@@ -121,8 +137,8 @@ class PostgresqlDdl:
         if isinstance(change, DropTable):
             return [f"table '{child}'" for child in dict.fromkeys(self._child_names(change.table))]
         if isinstance(change, DropColumn):
-            keys = self.children(change.table)
-            return [f"table '{n}'" for n, key in keys if change.column in key.parent_columns]
+            needing = dependents.dependents(self._connection.execute, change.table, change.column)
+            return list(dict.fromkeys(dependents.obstacles(needing)))
         return []
 
     def _child_names(self, table: str) -> Iterator[str]:
@@ -132,17 +148,15 @@ class PostgresqlDdl:
         if not isinstance(change, (DropTable, DropColumn, RenameTable, RenameColumn)):
             return []
         if isinstance(change, DropColumn):
-            table = self._inspector.table(change.table)
-            return [
-                Target(Kind.INDEX, change.table, index.name)
-                for index in (table.indexes if table else ())
-                if change.column in index.columns and index.sql is not None
-            ]
+            needing = dependents.dependents(self._connection.execute, change.table, change.column)
+            return dependents.indexes_alone(needing, change.table)
         found = []
         for definition in self._inspector.definitions():
             target = target_of(definition)
+            if definition.kind.startswith("foreign key"):
+                target = Target(Kind.CONSTRAINT, definition.table, definition.name)
             is_about = definition.table == change.table or (
-                not isinstance(change, DropTable) and change.table in definition.sql
+                not isinstance(change, DropTable) and change.table in names_in(definition.sql)
             )
             if target is not None and is_about:
                 found.append(target)
@@ -167,10 +181,19 @@ class PostgresqlDdl:
                 self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             self._APPLY[type(change)](self, change)
         except (peewee.DatabaseError, psycopg.Error) as exc:
-            cause = _cause(exc)
+            cause, is_own = _cause(exc), isinstance(change, Statement)
             if isinstance(cause, psycopg.errors.DependentObjectsStillExist):
                 detail = " ".join((cause.diag.message_detail or str(cause)).split())
                 raise Refused(f"{what}: {detail}; drop or change that first") from exc
+            if isinstance(cause, psycopg.errors.FeatureNotSupported) and not is_own:
+                detail = " ".join((cause.diag.message_detail or "").split())
+                said = "; ".join(filter(None, [cause.diag.message_primary, detail]))
+                raise Refused(f"{what}: {said}; drop or change that first") from exc
+            if isinstance(cause, psycopg.errors.UnsafeNewEnumValueUsage):
+                raise Refused(
+                    f"{what}: {cause.diag.message_primary}, which works only after COMMIT; add the "
+                    "value in a migration before this one, and apply that in a run of its own"
+                ) from exc
             if isinstance(cause, psycopg.errors.InsufficientPrivilege):
                 raise Refused(f"{what}: {cause.diag.message_primary}; use its owner") from exc
             raise
@@ -203,7 +226,9 @@ class PostgresqlDdl:
 
     def _fill_each(self, change: FillEach) -> None:
         """One statement for a batch: each row is found by its place and gets its own value."""
-        table, column = quote(change.table), quote(change.column)
+        found = self.table(change.table)
+        types = {c.name: c.storage for c in (found.columns if found else ())}
+        table, column, type_ = quote(change.table), quote(change.column), types[change.column]
         query = f"SELECT ctid::text FROM {table} WHERE {column} IS NULL"
         places = [place for (place,) in self._connection.execute(query)]
 
@@ -212,7 +237,7 @@ class PostgresqlDdl:
             while batch := list(islice(rest, BATCH)):
                 values = ", ".join(f"('{place}'::tid, {change.make()})" for place in batch)
                 self._execute(
-                    f"UPDATE {table} SET {column} = new.value FROM (VALUES {values}) "
+                    f"UPDATE {table} SET {column} = new.value::{type_} FROM (VALUES {values}) "
                     f"AS new (place, value) WHERE {table}.ctid = new.place"
                 )
 

@@ -61,6 +61,33 @@ def literal(value: object) -> str:
     return f"'{doubled}'"
 
 
+def names_in(sql: str, *, bodies: bool = True) -> set[str]:
+    """The names that stand in a statement, as PostgreSQL understands them; ``bodies``: also those
+    in strings in dollar quotes, such as a function's body."""
+    found = set()
+    for token in TOKEN.finditer(sql):
+        if token["name"]:
+            found.add(token["name"][1:-1].replace('""', '"'))
+        elif token["word"]:
+            found.add(token["word"].lower())
+        elif token["body"] and bodies:
+            found |= names_in(token["body"].strip("$"))
+    return found
+
+
+def pieces(sql: str) -> list[str]:
+    """The statements of a text.  A function's body in SQL is a part of its CREATE."""
+    if ";" not in sql or re.match(r"\s*CREATE\b.*\bATOMIC\b", sql, re.IGNORECASE | re.DOTALL):
+        return [sql]
+    found = [""]
+    for token in TOKEN.finditer(sql):
+        if token.group() == ";":
+            found.append("")
+        elif token["space"] is None or found[-1]:
+            found[-1] += token.group()
+    return [piece for piece in found if piece]
+
+
 class PostgresqlNames:
     """See ``guarded.backends.interface.Names``."""
 

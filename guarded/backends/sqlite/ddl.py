@@ -122,6 +122,9 @@ class SqliteDdl:
     def constraint(self, table: str, definition: str) -> str:
         return spelling(tokens(definition))
 
+    def default(self, table: str, column: Column, sql: str) -> str | None:
+        return describe.meaning(sql, column.storage)
+
     def column(self, table: str, definition: str) -> Column | None:
         name = CreateTable(f"CREATE TABLE t ({definition})").columns[0].name
         others = [c.name for c in inspect.columns(self.read, table) if fold(c.name) != fold(name)]
