@@ -12,12 +12,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import psycopg
+
 from guarded import history
 from guarded.backends.interface import ChangedObject, Effects, FallenMark, Left, RowCount, Written
 from guarded.backends.postgresql import describe, sequences
-from guarded.backends.postgresql.definitions import Definition
-from guarded.backends.postgresql.inspect import Inspector, target_of
-from guarded.backends.postgresql.text import TOKEN
+from guarded.backends.postgresql.inspect import Inspector
+from guarded.backends.postgresql.objects import Objects, objects
+from guarded.backends.postgresql.text import names_in
+from guarded.backends.postgresql.watch import Watch
 from guarded.changes import Change
 from guarded.errors import InMemoryTable, Refused
 from guarded.steps import Kind, Target
@@ -25,14 +28,22 @@ from guarded.steps import Kind, Target
 COUNTS = """
 SELECT relid, n_tup_ins, n_tup_del FROM pg_stat_xact_user_tables
 WHERE n_tup_ins + n_tup_del + n_tup_upd > 0"""
-# By their first words; the first group is the remedy's key.
-FORBIDDEN = re.compile(
-    r"\s*(?P<word>COMMIT|END|ROLLBACK(?!\s+(WORK\s+|TRANSACTION\s+)?TO\b)|ABORT|BEGIN|"
-    r"START\s+TRANSACTION|PREPARE\s+TRANSACTION|VACUUM|REINDEX\s+\w+\s+CONCURRENTLY|"
-    r"(CREATE|DROP)\s+(UNIQUE\s+)?INDEX\s+CONCURRENTLY|(CREATE|DROP)\s+DATABASE)\b",
-    re.IGNORECASE,
-)
 TRUNCATE = re.compile(r"\s*TRUNCATE\b", re.IGNORECASE)
+SAVEPOINT = re.compile(
+    r"""\s*(?P<back>ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?|SAVEPOINT\s+)
+    (?P<name>"(?:[^"]|"")+"|\w+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+MAKES = re.compile(r"\s*CREATE\b", re.IGNORECASE)  # a function does nothing when it is made
+COLUMN = re.compile(r'^    ("(?:[^"]|"")+"|\S+) ', re.MULTILINE)  # of a definition of a table
+EXPLAINED = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|WITH|SELECT)\b", re.IGNORECASE)
+FILES = """
+SELECT oid, relfilenode FROM pg_class
+WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"""
+PARTS = """
+SELECT p.relname, c.relname FROM pg_inherits AS h
+JOIN pg_class AS p ON p.oid = h.inhparent JOIN pg_class AS c ON c.oid = h.inhrelid
+WHERE c.relkind IN ('r', 'p', 'f') AND p.relnamespace = current_schema()::regnamespace"""
 # What a statement of the migration's own loses or sets: its table, and the rest of its text.
 LOSES = re.compile(
     r"""\s*(?P<what>DELETE\s+FROM|TRUNCATE(\s+TABLE)?|DROP\s+TABLE(\s+IF\s+EXISTS)?|UPDATE)\s+
@@ -49,6 +60,9 @@ class Count(NamedTuple):
     removed: int
 
 
+NONE = Count(0, 0)
+
+
 class PostgresqlLedger:
     """See ``guarded.backends.interface.Ledger``; one for a run and its connection."""
 
@@ -56,13 +70,15 @@ class PostgresqlLedger:
         self._connection = database.connection()
         self._inspector = Inspector(self._connection)
         self._in_memory = in_memory
+        self._watch = Watch(self._connection, in_memory)
         if self._connection.execute("SHOW track_counts").fetchone()[0] == "off":
             raise Refused(
                 "the server does not count rows, so that a loss could not be told: "
                 "ALTER DATABASE … SET track_counts = on"
             )
-        self._objects = self._known()
+        self._objects = self._latest = objects(self._inspector)
         self._marks = self._id_marks()
+        self._parts: set[tuple[str, str]] = set()  # a table, and one that is a part of it
         self._culprits: dict[Target, str] = {}
         self._all_meant: set[Target] = set()
         self._begin("")
@@ -71,7 +87,8 @@ class PostgresqlLedger:
     def migration(self, name: str) -> Iterator[None]:
         self._begin(name)
         try:
-            yield
+            with self._watch.watching(name):
+                yield
             self._raise_marks()
         finally:
             self._all_meant |= self._meant
@@ -81,9 +98,13 @@ class PostgresqlLedger:
         self._meant: set[Target] = {Target(Kind.TABLE, history.TABLE)}
         self._named: set[str] = set()
         self._truncated: dict[str, int] = {}
+        self._undone: dict[int, Count] = {}  # by going back to a savepoint; the server counts on
+        self._savepoints: dict[str, dict[int, Count]] = {}
         self._before = self._counts()
+        self._files_before = self._files()
+        self._with_parts(set())
         self._tables = describe.names_by_oid(self._connection.execute)
-        self._objects_before = self._known()
+        self._objects_before = self._latest  # nothing but the history was written since
 
     def mean(self, *targets: Target) -> None:
         for target in targets:
@@ -107,22 +128,45 @@ class PostgresqlLedger:
     def before(
         self, sql: str, params: Sequence[Any], *, meant: bool = False, is_own: bool = False
     ) -> Effects:
-        if found := FORBIDDEN.match(sql):
-            raise Refused(_refusal(self._migration, " ".join(found["word"].upper().split())))
-        words = _words(sql)
-        if history.TABLE in words and not is_own:
-            raise Refused(f"'{self._migration}' reaches for {history.TABLE}, which only runs write")
-        named = words & set(describe.names_by_oid(self._connection.execute).values())
-        for name in named & self._in_memory.keys():
-            self.refuse_in_memory(name)
-        self._named |= words
+        if point := SAVEPOINT.match(sql):
+            self._note_savepoint(_name(point["name"]), point["back"].upper().startswith("ROLL"))
+            return Effects()
+        words = names_in(sql, bodies=not MAKES.match(sql))
+        known = set(describe.names_by_oid(self._connection.execute).values())
+        named = self._targets(sql, params) if EXPLAINED.match(sql) and not is_own else None
+        named = words & known if named is None else named
+        self._named |= named
         if TRUNCATE.match(sql):
             for table in self._with_children(named):
                 self._truncated.setdefault(table, self._inspector.count(table))
         if meant:
             self.mean(*(Target(Kind.TABLE, name) for name in named))
-            self.mean(*(target for target in self._known() if (target.name or "") in words))
+            if not EXPLAINED.match(sql):
+                known_here = self._known()
+                self.mean(*(t for t in known_here if (t.name or t.table) in words))
         return _effects(sql) if not is_own else Effects()
+
+    def _targets(self, sql: str, params: Sequence[Any]) -> set[str] | None:
+        """The tables that the statement itself writes, by its plan; None where it has none."""
+        try:
+            with self._connection.transaction():
+                plan = f"EXPLAIN (FORMAT JSON) {sql}"
+                ((found,),) = self._connection.execute(plan, params or None).fetchall()
+        except psycopg.Error:  # running it will say what is wrong with it
+            return None
+        return set(_written_in(found))
+
+    def _note_savepoint(self, name: str, is_back: bool) -> None:
+        now = self._counts()
+        if not is_back:
+            self._savepoints[name] = now
+            return
+        saved = self._savepoints.get(name, {})
+        for oid, count in now.items():
+            was, undone = saved.get(oid, NONE), self._undone.get(oid, NONE)
+            self._undone[oid] = Count(
+                undone.added + count.added - was.added, undone.removed + count.removed - was.removed
+            )
 
     def _with_children(self, tables: set[str]) -> set[str]:
         """The tables, and those that a TRUNCATE … CASCADE of them would empty."""
@@ -140,6 +184,7 @@ class PostgresqlLedger:
         now = self._inspector.schema()
         known = {target.table for target in self._objects_before if target.kind is Kind.TABLE}
         found = {target for target in self._known() if target not in self._objects_before}
+        found = {target for target in found if target.kind is not Kind.CONSTRAINT}
         for name, before in self._columns_before().items():
             if name in known and name in now:
                 new = {column.name for column in now[name].columns} - before
@@ -148,7 +193,7 @@ class PostgresqlLedger:
 
     def _columns_before(self) -> dict[str, set[str]]:
         return {
-            target.table: set(re.findall(r'^    ("(?:[^"]|"")+"|\S+) ', sql or "", re.MULTILINE))
+            target.table: set(map(_name, COLUMN.findall(sql or "")))
             for target, sql in self._objects_before.items()
             if target.kind is Kind.TABLE and target.name is None
         }
@@ -158,19 +203,33 @@ class PostgresqlLedger:
     def written(self) -> Written:
         counts = []
         now = self._counts()
-        names = describe.names_by_oid(self._connection.execute)
+        names, files = describe.names_by_oid(self._connection.execute), self._files()
+        meant = self._with_parts({t.table for t in self._meant if t.kind is Kind.TABLE})
+        truncated = self._with_parts(set(self._truncated))
+        unseen = []
         for oid, name in names.items():
-            is_new = oid not in self._tables
-            if is_new or {Target(Kind.TABLE, name), Target(Kind.TABLE, self._tables[oid])} & (
-                self._meant
-            ):
+            if oid not in self._tables or {name, self._tables[oid]} & meant:
                 continue
             if (count := self._row_count(oid, name, now)) is not None:
                 counts.append(count)
-        return Written(counts, [])
+            elif name not in truncated and files.get(oid) != self._files_before.get(oid):
+                unseen.append(name)  # a function or trigger emptied it, or it was written anew
+        return Written(counts, unseen)
+
+    def _with_parts(self, tables: set[str]) -> set[str]:
+        """The tables with their partitions, and those that inherit from them."""
+        self._parts |= set(self._connection.execute(PARTS).fetchall())
+        found = set(tables)
+        while more := {part for table, part in self._parts if table in found} - found:
+            found |= more
+        return found
+
+    def _files(self) -> dict[int, int]:
+        """The file of each table, which TRUNCATE replaces."""
+        return dict(self._connection.execute(FILES).fetchall())
 
     def _row_count(self, oid: int, name: str, now: Mapping[int, Count]) -> RowCount | None:
-        was, is_ = self._before.get(oid, Count(0, 0)), now.get(oid, Count(0, 0))
+        was, is_ = self._before.get(oid, NONE), now.get(oid, NONE)
         added, removed = is_.added - was.added, is_.removed - was.removed
         is_named = name in self._named
         if name in self._truncated:
@@ -195,35 +254,35 @@ class PostgresqlLedger:
 
     def _changed(self) -> list[ChangedObject]:
         now = self._known()
-        gone = {target.table for target in self._objects if target.kind is Kind.TABLE}
-        gone -= {target.table for target in now if target.kind is Kind.TABLE}
+        meant = self._with_parts({t.table for t in self._all_meant if t.kind is Kind.TABLE})
+        tables = {target.table for target in self._objects if target.kind is Kind.TABLE}
+        gone = tables - {target.table for target in now if target.kind is Kind.TABLE}
         changed = []
         for target, sql in self._objects.items():
             if target in self._all_meant or now.get(target, "") == sql:
                 continue
-            owner = Target(Kind.TABLE, target.table)
-            # With its table goes what belongs to it.
-            if target.name is not None and target.table in gone and owner in self._all_meant:
+            # A constraint, and what a table has for its partitions, is named with its table; with
+            # a table goes what belongs to it.
+            is_part = target.kind in (Kind.TABLE, Kind.CONSTRAINT) or target.table in gone
+            if is_part and target.table in meant:
                 continue
-            changed.append(ChangedObject(target, target not in now, self._culprit(target)))
+            changed.append(ChangedObject(target, target not in now, self._culprits.get(target)))
         return changed
 
-    def _culprit(self, target: Target) -> str | None:
-        return self._culprits.get(target)
-
-    def _known(self) -> dict[Target, str | None]:
-        found: dict[Target, str | None] = {}
-        for definition in self._inspector.definitions():
-            if (target := target_of(definition)) is not None and not _is_part(definition):
-                found[target] = definition.sql
-        migration = getattr(self, "_migration", "")
-        for target, sql in getattr(self, "_objects", {}).items():
+    def _known(self) -> Objects:
+        found = self._latest = objects(self._inspector)
+        for target, sql in self._objects.items():
             if found.get(target, "") != sql:
-                self._culprits.setdefault(target, migration)
+                self._culprits.setdefault(target, self._migration)
         return found
 
     def _counts(self) -> dict[int, Count]:
-        return {oid: Count(added, gone) for oid, added, gone in self._connection.execute(COUNTS)}
+        """As the transaction stands."""
+        undone = getattr(self, "_undone", {})
+        return {
+            oid: Count(added - undone.get(oid, NONE).added, gone - undone.get(oid, NONE).removed)
+            for oid, added, gone in self._connection.execute(COUNTS)
+        }
 
     def _id_marks(self) -> dict[str, int]:
         return {one.table: one.last for one in sequences.numbered(self._connection)}
@@ -244,27 +303,21 @@ class PostgresqlLedger:
         written = {
             names[oid]
             for oid, count in now.items()
-            if oid in names and count.added > before.get(oid, Count(0, 0)).added
+            if oid in names and count.added > before.get(oid, NONE).added
         }
         sequences.raise_behind(self._connection, written)
 
 
-def _is_part(definition: Definition) -> bool:
-    """Return True for a sequence that a column owns: it comes and goes with its table."""
-    return definition.kind == "sequence" and bool(definition.table)
-
-
-def _words(sql: str) -> set[str]:
-    """The names that stand in a statement, as PostgreSQL understands them."""
-    found = set()
-    for token in TOKEN.finditer(sql):
-        if token["name"]:
-            found.add(token["name"][1:-1].replace('""', '"'))
-        elif token["word"]:
-            found.add(token["word"].lower())
-        elif token["body"]:
-            found |= _words(token["body"].strip("$"))
-    return found
+def _written_in(plan: Any) -> Iterator[str]:
+    """The tables of the nodes that write, anywhere in the plan."""
+    if isinstance(plan, list):
+        for part in plan:
+            yield from _written_in(part)
+    elif isinstance(plan, dict):
+        if plan.get("Node Type") == "ModifyTable" and "Relation Name" in plan:
+            yield plan["Relation Name"]
+        for part in plan.values():
+            yield from _written_in(part)
 
 
 def _effects(sql: str) -> Effects:
@@ -281,15 +334,3 @@ def _effects(sql: str) -> Effects:
 
 def _name(text: str) -> str:
     return text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()
-
-
-def _refusal(migration: str, word: str) -> str:
-    if "CONCURRENTLY" in word:
-        return (
-            f"'{migration}' uses CONCURRENTLY, which PostgreSQL does not do in a transaction, and "
-            "a run is one; use migrator.add_index(…), or make the index by hand: the migration "
-            "then finds it"
-        )
-    if word in ("VACUUM", "CREATE DATABASE", "DROP DATABASE"):
-        return f"'{migration}' uses {word}, which is not done in a transaction, and a run is one"
-    return f"'{migration}' would end or begin a transaction by {word}; a run is one: leave it out"
