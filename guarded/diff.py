@@ -98,7 +98,7 @@ def compare_tables(declared: Table, live: Table, fold: Fold) -> Iterable[Differe
         sentence = f"is ({', '.join(keys[1])}), and should be ({', '.join(keys[0])})"
         yield _difference(BREAKS, live, "primary key", "", sentence, keys[0], keys[1])
     elif declared.is_numbered and not (live.is_numbered or "WITHOUT ROWID" in live.options):
-        sentence = "is not a rowid alias; SQLite will not assign ids"
+        sentence = "is not numbered; the database will not assign ids"
         yield _difference(BREAKS, live, "primary key", "", sentence, keys[0], keys[1])
     for option in sorted(declared.options ^ live.options):
         is_wanted = option in declared.options

@@ -278,7 +278,7 @@ ANIMALS = "table 'animals': "
             [
                 (
                     "breaks",
-                    "table 'owners': primary key is not a rowid alias; SQLite will not assign ids",
+                    "table 'owners': primary key is not numbered; the database will not assign ids",
                 ),
                 ("differs", "table 'owners': AUTOINCREMENT is missing"),
             ],

@@ -26,7 +26,7 @@ ORDER BY t.oid"""
 COLUMNS = """
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
     pg_get_expr(d.adbin, d.adrelid, true), a.attgenerated,
-    a.attidentity <> '' OR pg_get_serial_sequence(
+    a.attidentity <> '' OR d.oid IS NOT NULL AND pg_get_serial_sequence(
         quote_ident(n.nspname) || '.' || quote_ident(t.relname), a.attname) IS NOT NULL,
     CASE WHEN a.attcollation <> y.typcollation THEN a.attcollation::regcollation::text ELSE '' END
 FROM pg_attribute AS a JOIN pg_class AS t ON t.oid = a.attrelid
