@@ -1,31 +1,28 @@
-# The libraries are installed aside, so that neither pip's cache nor anything to build with is left.
-FROM python:3.12-slim AS libraries
-WORKDIR /src
-COPY pyproject.toml setup.cfg README.md ./
-COPY guarded/__init__.py guarded/
-COPY server/__init__.py server/
-RUN pip install --no-cache-dir --no-warn-script-location --prefix=/install '.[server]' \
-    && rm -rf /install/lib/python*/site-packages/guarded \
-              /install/lib/python*/site-packages/server \
-              /install/lib/python*/site-packages/meeting_server-* \
-              /install/bin/server-migrate
+# The base, in this one place: the digest of the tag's index, for every architecture.  To raise it:
+# docker buildx imagetools inspect python:3.12-slim
+ARG BASE=python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
 
-FROM python:3.12-slim
+# The libraries are installed aside, so that neither pip's cache nor anything to build with is left.
+FROM ${BASE} AS libraries
+COPY server.lock /
+RUN pip install --no-cache-dir --no-warn-script-location --require-hashes --no-deps \
+    --prefix=/install -r /server.lock
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="meeting-server"
 COPY --from=libraries /install /usr/local
 COPY guarded /app/guarded
 COPY server /app/server
-RUN python -m compileall -q /app && mkdir -m 700 /data
+# For a volume of Docker's own; ./data brings its owner along.
+RUN python -m compileall -q /app && mkdir -m 700 /data && chown 1000:1000 /data
 ENV PYTHONPATH=/app \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \
     PORT=3000 \
-    DB_PATH=/data/meetings.sqlite
-# Whoever owns the data directory on the host: both sides then write the same files.
-ARG UID=1000
-ARG GID=1000
-RUN chown "${UID}:${GID}" /data
-USER ${UID}:${GID}
+    DB_PATH=/data/meetings.sqlite \
+    STAY_ON_FAULT=1
+USER 1000:1000
 WORKDIR /app/server
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s \

@@ -8,7 +8,8 @@ PARALLEL := -n 4 --dist worksteal
 # An environment whose Python is gone, or that was moved, is made anew.
 $(shell . deploy/python.sh && drop_stale $(VENV))
 
-.PHONY: migrate rehearse test check faults edits real test-api test-load test-browser test-containers bench clean
+.PHONY: migrate rehearse test check faults edits real test-api test-load test-browser test-containers \
+  load-containers lock audit bench clean
 
 migrate: $(VENV)/.server
 	$(BIN)/python server/migrations/migrate.py
@@ -46,8 +47,21 @@ test-load: $(VENV)/.check
 test-browser: $(VENV)/.browser
 	$(BIN)/python -m pytest -q tests/browser
 
+# Where no registry can be reached: make test-containers BASE=an-image-that-is-here
 test-containers: $(VENV)/.check
 	$(BIN)/python -m pytest -q tests/containers
+
+load-containers: $(VENV)/.check
+	$(BIN)/python -m tests.containers.load
+
+# Pin what the image installs, with hashes: make lock; make lock UPGRADE=--upgrade takes newer ones.
+lock: $(VENV)/.lock
+	$(BIN)/uv pip compile setup.cfg --extra server --universal --python-version 3.10 --quiet \
+	  --generate-hashes --no-annotate --custom-compile-command 'make lock' $(UPGRADE) -o server.lock
+
+# Known faults in what the image installs; fails, too, when they can't be looked up.
+audit: $(VENV)/.lock
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r server.lock
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks --write docs/figures.md
@@ -75,6 +89,10 @@ $(VENV)/.api: $(VENV)/.check
 $(VENV)/.browser: $(VENV)/.check
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test,check,browser]'
 	npm install --silent --no-save --prefix $(VENV)/axe axe-core@4
+	touch $@
+
+$(VENV)/.lock: $(VENV)/.python
+	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.5' 'pip-audit>=2.7'
 	touch $@
 
 $(VENV)/.check: $(VENV)/.python setup.cfg pyproject.toml

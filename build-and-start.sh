@@ -217,7 +217,7 @@ import hashlib
 from pathlib import Path
 from server.settings import settings
 found = hashlib.sha256(repr(settings()).encode())
-for file in sorted([Path("setup.cfg"), *Path("server").rglob("*.py"), *Path("guarded").rglob("*.py")]):
+for file in sorted([Path("setup.cfg"), *Path("server").rglob("*.py"), *Path("guarded").rglob("*.py"), *Path("server/page").iterdir()]):
     found.update(file.read_bytes())
 print(found.hexdigest())
 CODE
@@ -281,6 +281,8 @@ case $mode in
     find_owner
     if docker_is_in_a_vm; then find_needs; else set_up; fi
     docker compose up -d --build
+    # The image that this one replaces has no name any more.
+    docker image prune --force --filter label=org.opencontainers.image.title=meeting-server >/dev/null
     migrate
     wait_until_ready "docker compose logs server"
     ;;

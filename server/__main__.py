@@ -50,12 +50,14 @@ def _serve() -> str | None:
     """Serve until a signal; the reason when that is not possible, or no longer."""
     from server import serving
     from server.db.opened import make_private
-    from server.state import AlreadyServed, Server, only_process
+    from server.state import AlreadyServed, ClosedFolder, Server, only_process, require_writable
 
+    faults = (BadSetting, UnusableDatabase, AlreadyServed, ClosedFolder, serving.CannotListen)
     try:
         configured = settings()
         logs.configure(configured.log_level)
         file = locate(configured.database)
+        require_writable(file.path.parent)
         file.check()
         if file.path.parent == DEFAULT_DATABASE.parent:
             make_private(file.path.parent)
@@ -66,7 +68,7 @@ def _serve() -> str | None:
                 return readiness.contradiction
             serving.run(server)
             return server.failed
-    except (BadSetting, UnusableDatabase, AlreadyServed, serving.CannotListen, OSError) as exc:
+    except (*faults, OSError) as exc:
         return str(exc)
 
 

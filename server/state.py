@@ -35,6 +35,7 @@ from server.waiting import Waiting
 log = logging.getLogger("server")
 LOOK_AGAIN = 1.0  # seconds
 WAITING_WRITERS = 20  # the other threads go on reading
+CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 MOVED = ("database_missing", "database_replaced")
 
 
@@ -46,6 +47,21 @@ class AlreadyServed(Exception):
             f"another process serves '{path}' already; guests live in the memory of one process, "
             "so start one worker, and stop the other server first"
         )
+
+
+class ClosedFolder(Exception):
+    """The folder of the database may not be written by this user; names the one line to run."""
+
+    def __init__(self, folder: Path) -> None:
+        found, me, group = folder.stat(), os.geteuid(), os.getegid()
+        owner = "root" if found.st_uid == 0 else f"user {found.st_uid}"
+        line = f"chown -R {me}:{group} '{folder}'"
+        if folder.is_mount() and any(Path(mark).exists() for mark in CONTAINER_MARKS):
+            line = f"on the host: chown -R {me}:{group} data"
+            if found.st_uid != 0:
+                ids = f"SERVER_UID={found.st_uid} SERVER_GID={found.st_gid}"
+                line = f"on the host: {ids} docker compose up -d"
+        super().__init__(f"'{folder}' belongs to {owner} and is closed to user {me}; {line}")
 
 
 class Server:
@@ -239,6 +255,12 @@ class Server:
 
 def _busy() -> Unusable:
     return Unusable(Trouble("busy", "another process is writing to the database; try again"))
+
+
+def require_writable(folder: Path) -> None:
+    """Raises ClosedFolder for a folder that is there and may not be written."""
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise ClosedFolder(folder)
 
 
 @contextmanager

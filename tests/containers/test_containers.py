@@ -1,11 +1,17 @@
-"""With a real Docker engine: `make test-containers`.  Not part of the ordinary tests."""
+"""With a real Docker engine: `make test-containers`.  Not part of the ordinary tests.
+
+Where the image's base can't be pulled, BASE names one that is here.  ENGINE_RESTART is a command that
+stops the engine and starts it; without it, and without systemd, that test is left out.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -19,6 +25,8 @@ import pytest
 
 from tests.conftest import ROOT, migration
 
+KILLS_APART = float(os.environ.get("KILLS_APART", "60"))  # seconds
+
 
 class Installation:
     """A clone of the project on this host, with containers of its own name."""
@@ -31,11 +39,15 @@ class Installation:
             self.port = probe.getsockname()[1]
         name = f"test-{secrets.token_hex(4)}"
         self.environ = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if name != "BASE"},
             "PORT": str(self.port),
             "COMPOSE_PROJECT_NAME": name,
             "SERVER_IMAGE": name,
         }
+        if base := os.environ.get("BASE"):
+            override = folder / "base.yml"
+            override.write_text(f"services: {{server: {{build: {{args: {{BASE: '{base}'}}}}}}}}\n")
+            self.environ["COMPOSE_FILE"] = f"docker-compose.yml:{override}"
 
     def run(self, *command: str, **options) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -195,27 +207,117 @@ def test_a_new_migration_makes_it_wait_until_the_host_has_run_it(installation):
     assert len(set(after.values())) == 1
 
 
-def test_an_older_image_on_a_newer_database_ends_with_78_and_not_for_ever(installation):
+def test_an_older_image_on_a_newer_database_says_why_and_does_not_loop(installation):
     newer = installation.environ["SERVER_IMAGE"]
     installation.environ["SERVER_IMAGE"] = "older-image"
     installation.compose("up", "-d", "--no-build")
+    says = "the database is ahead of this code: 'add_color'"
     try:
-        for _ in range(60):
-            state = installation.container("{{.State.Status}} {{.State.ExitCode}}")
-            if state == "exited 78":
-                break
-            time.sleep(0.5)
-        assert state == "exited 78"
-        assert int(installation.container("{{.RestartCount}}")) <= 3
-        time.sleep(3)
-        assert installation.container("{{.State.Status}} {{.State.ExitCode}}") == "exited 78"
-        log = installation.compose("logs", "server").stdout
-        assert "the database is ahead of this code: 'add_color'" in log
+        error = installation.until(503, 20)["error"]
+        assert error["code"] == "inconsistent_history"
+        assert says in error["message"]
+        started = installation.container("{{.State.StartedAt}}")
+        time.sleep(15)
+        state = installation.container("{{.State.Status}} {{.RestartCount}} {{.State.StartedAt}}")
+        assert state == f"running 0 {started}"
+        assert installation.compose("logs", "server").stdout.count(says) == 1
     finally:
         installation.environ["SERVER_IMAGE"] = newer
         installation.compose("up", "-d", "--no-build")
         installation.until(200, 20)
         installation.run("docker", "image", "rm", "older-image")
+
+
+def test_it_is_closed_in(installation):
+    """Nothing can be written but the data and the temporary files, by a user without rights."""
+    inspect = installation.container("{{json .HostConfig}}")
+    config = json.loads(inspect)
+    assert config["ReadonlyRootfs"] is True
+    assert config["CapDrop"] == ["ALL"]
+    assert config["SecurityOpt"] == ["no-new-privileges:true"]
+    assert config["Memory"] == 512 * 2**20
+    assert config["LogConfig"]["Config"] == {"max-file": "3", "max-size": "10m"}
+    assert config["RestartPolicy"]["Name"] == "unless-stopped"
+    assert [p["HostIp"] for p in config["PortBindings"]["3000/tcp"]] == ["127.0.0.1"]
+    assert installation.compose("exec", "-T", "server", "touch", "/app/x").returncode != 0
+    assert installation.compose("exec", "-T", "server", "touch", "/tmp/x").returncode == 0
+    caps = installation.compose("exec", "-T", "server", "grep", "Cap", "/proc/1/status").stdout
+    assert set(re.findall(r"Cap(?:Prm|Eff|Bnd|Amb):\s*(\w+)", caps)) == {"0" * 16}
+
+
+def test_it_comes_back_after_every_kill(installation):
+    """More often than a policy with a number of tries would start it."""
+    for _ in range(4):
+        before = installation.container("{{.State.StartedAt}}")
+        os.kill(int(installation.container("{{.State.Pid}}")), signal.SIGKILL)
+        for _ in range(200):
+            if installation.container("{{.State.StartedAt}}") != before:
+                break
+            time.sleep(0.2)
+        installation.until(200, 30)
+        time.sleep(KILLS_APART)
+
+
+def restart_the_engine() -> None:
+    command = os.environ.get("ENGINE_RESTART")
+    if not command and Path("/run/systemd/system").is_dir():
+        command = "systemctl restart docker"
+    if not command:
+        pytest.skip("ENGINE_RESTART is not set, and there is no systemd")
+    subprocess.run(command, shell=True, check=True, timeout=120)
+
+
+def test_it_comes_back_with_the_engine(installation):
+    restart_the_engine()
+    installation.until(200, 60)
+    os.kill(int(installation.container("{{.State.Pid}}")), signal.SIGKILL)
+    restart_the_engine()
+    installation.until(200, 60)
+
+
+def test_a_new_build_leaves_no_image_without_a_name(installation):
+    def nameless() -> set[str]:
+        return set(installation.run("docker", "images", "-qf", "dangling=true").stdout.split())
+
+    before = nameless()
+    (installation.folder / "server" / "marker.py").write_text('"""New code."""\n')
+    was = installation.container("{{.Image}}")
+    assert installation.script().returncode == 0
+    assert installation.container("{{.Image}}") != was
+    assert nameless() - before == set()
+
+
+def test_by_hand_it_starts_or_says_the_line_to_run(tmp_path):
+    """Without the script: as root, and as a user whose id is not the image's."""
+    folder = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    made = Installation(folder)
+    data = folder / "data"
+    made.environ |= {"SERVER_UID": "1000", "SERVER_GID": "1000"}  # the default of the file
+    try:
+        for owner in (0, 4711):
+            data.chmod(0o700)
+            os.chown(data, owner, owner)
+            assert made.compose("up", "-d", "--build").returncode == 0
+            error = made.until(503, 30)["error"]
+            assert error["code"] == "fault"
+            line = error["message"].partition("; on the host: ")[2]
+            assert made.run("sh", "-c", line).returncode == 0, error
+            for _ in range(100):
+                if made.until(503, 20)["error"]["code"] == "not_ready":
+                    break
+                time.sleep(0.2)
+            done = made.compose("exec", "-T", "server", "python", "migrations/migrate.py")
+            assert done.returncode == 0, done.stderr
+            made.until(200, 10)
+            owners = {p.stat().st_uid for p in data.iterdir() if p.name != ".gitkeep"}
+            assert owners == {owner or 1000}
+            made.compose("down")
+            for file in data.iterdir():
+                if file.name != ".gitkeep":
+                    shutil.rmtree(file) if file.is_dir() else file.unlink()
+    finally:
+        made.compose("down", "-v", "--rmi", "all")
 
 
 def test_a_failed_migration_stops_the_script_and_the_server_is_not_ready(installation):

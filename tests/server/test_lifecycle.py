@@ -358,6 +358,21 @@ def test_a_fault_in_the_settings_is_told_and_not_looped_on(serve, environ, says)
     assert "Traceback" not in log
 
 
+def test_a_folder_that_is_closed_is_told_with_the_line_to_run(serve, tmp_path):
+    folder = tmp_path / "closed"
+    folder.mkdir()
+    migrate(folder / "meetings.sqlite")
+    folder.chmod(0o500)
+    user = as_unprivileged()
+    api = serve(STAY_ON_FAULT="1", DB_PATH=str(folder / "meetings.sqlite"), **user)
+    said = api.until(503).body["error"]["message"]
+    assert f"'{folder}' belongs to " in said
+    assert f"'{folder}'" in said.partition("; chown -R ")[2], said
+    folder.chmod(0o777)
+    (folder / "meetings.sqlite").chmod(0o666)
+    api.until(200, seconds=10)
+
+
 def test_it_takes_over_when_the_other_process_has_ended(api, serve):
     second = serve(STAY_ON_FAULT="1")
     assert second.until(503).code == "fault"
