@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 
 from guarded.backends.sqlite.connect import locate
 from guarded.errors import UnusableDatabase
@@ -50,15 +51,16 @@ def _serve() -> str | None:
     """Serve until a signal; the reason when that is not possible, or no longer."""
     from server import serving
     from server.db.opened import make_private
-    from server.state import AlreadyServed, ClosedFolder, Server, only_process, require_writable
+    from server.state import AlreadyServed, ClosedFolder, Server, is_open, only_process
 
-    faults = (BadSetting, UnusableDatabase, AlreadyServed, ClosedFolder, serving.CannotListen)
+    faults = (BadSetting, UnusableDatabase, AlreadyServed, serving.CannotListen)
     try:
         configured = settings()
         logs.configure(configured.log_level)
         file = locate(configured.database)
-        require_writable(file.path.parent)
         file.check()
+        if not is_open(file.path.parent):
+            return str(ClosedFolder(file.path.parent))
         if file.path.parent == DEFAULT_DATABASE.parent:
             make_private(file.path.parent)
         with only_process(file):
@@ -68,6 +70,9 @@ def _serve() -> str | None:
                 return readiness.contradiction
             serving.run(server)
             return server.failed
+    except PermissionError as exc:
+        folder = Path(exc.filename or DEFAULT_DATABASE).parent
+        return str(exc if is_open(folder) else ClosedFolder(folder))
     except (*faults, OSError) as exc:
         return str(exc)
 

@@ -257,10 +257,9 @@ def _busy() -> Unusable:
     return Unusable(Trouble("busy", "another process is writing to the database; try again"))
 
 
-def require_writable(folder: Path) -> None:
-    """Raises ClosedFolder for a folder that is there and may not be written."""
-    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
-        raise ClosedFolder(folder)
+def is_open(folder: Path) -> bool:
+    """Tell whether this user may make files in a folder; one that is not there is not closed."""
+    return not folder.is_dir() or os.access(folder, os.W_OK | os.X_OK)
 
 
 @contextmanager
