@@ -8,8 +8,8 @@ PARALLEL := -n 4 --dist worksteal
 # An environment whose Python is gone, or that was moved, is made anew.
 $(shell . deploy/python.sh && drop_stale $(VENV))
 
-.PHONY: migrate rehearse test check faults edits real test-api test-load test-browser test-containers \
-  load-containers lock audit bench clean
+.PHONY: migrate rehearse test check faults edits real test-postgres test-api test-load test-browser test-containers \
+  load-containers lock audit bench bench-postgres clean
 
 migrate: $(VENV)/.server
 	$(BIN)/python server/migrations/migrate.py
@@ -36,6 +36,13 @@ edits: $(VENV)/.check
 # Every verb on every table of the databases in a folder, on copies: make real DIR=folder
 real: $(VENV)/.check
 	$(BIN)/python -m tests.real $(DIR)
+
+# All faults on both ends of what is supported; POSTGRES_15 is where Debian puts it.
+POSTGRES_15 ?= /usr/lib/postgresql/15/bin
+test-postgres: $(VENV)/.check
+	FAULTS=full $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql
+	FAULTS=full $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql \
+		--postgres $(POSTGRES_15)
 
 test-api: $(VENV)/.api
 	$(BIN)/python -m tests.server.api_check
@@ -65,6 +72,9 @@ audit: $(VENV)/.lock
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks --write docs/figures.md
+
+bench-postgres: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.postgres --write docs/figures.md
 
 clean:
 	rm -rf $(VENV) build *.egg-info .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
