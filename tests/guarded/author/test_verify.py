@@ -53,6 +53,12 @@ def test_a_good_migration_has_no_finding(make_project):
             id="what an UPDATE says it sets",
         ),
         pytest.param(
+            "apply_default('tags', 'label', CharField(default='-')),"
+            " migrator.fill('tags', 'size', '7', where='size IS NULL')",
+            "sql('UPDATE tags SET label = label, size = size')",
+            id="rows that still need it",
+        ),
+        pytest.param(
             "rename_table('tags', 'labels'), migrator.rename_column('labels', 'label', 'text')",
             "rename_column('labels', 'text', 'label'), migrator.rename_table('labels', 'tags')",
             id="what it renames",
