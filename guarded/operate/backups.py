@@ -127,7 +127,8 @@ def _held(runner: Runner, copy: Copy, own: State | None) -> Held:
         with runner.backend.reading_copy(copy) as inspector:
             if inspector is None:
                 why = "" if own else "its content can't be shown here"
-                return Held(copy, _before(own, copy) if own else None, why)
+                state = _before(own, copy, runner.backend.copies()) if own else None
+                return Held(copy, state, why)
             return Held(copy, read_state(runner.project, inspector))
     except UnusableDatabase as exc:
         return Held(copy, None, exc.why)
@@ -135,12 +136,17 @@ def _held(runner: Runner, copy: Copy, own: State | None) -> Held:
         return Held(copy, None, str(exc))
 
 
-def _before(state: State, copy: Copy) -> State:
-    """The state at the time of a copy that can't be looked into: rows are only ever added."""
+def _before(state: State, copy: Copy, copies: Iterable[Copy]) -> State:
+    """The state at the time of a copy that can't be looked into: rows are only ever added.
+
+    Their times are whole seconds, so the time of a run's own backup says more.
+    """
     second = f"{copy.at:%Y-%m-%d %H:%M:%S}"
+    later = {other.path.name for other in copies if other.at >= copy.at}
     entries = tuple(
         takewhile(
-            lambda e: Path(e.backup or "").name != copy.path.name and e.at <= second, state.entries
+            lambda entry: Path(entry.backup or "").name not in later and entry.at <= second,
+            state.entries,
         )
     )
     return state._replace(entries=entries, applied=history.applied(entries))

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pytest
 
-from tests.conftest import MIGRATE
+from guarded.cli.commands import run as run_commands
+from server.migrations.migrate import PROJECT
 
 
 @pytest.fixture
-def call(postgres_url, tmp_path, monkeypatch):
-    """The real command line; a home of one's own takes the backups."""
-    for name in ("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME"):
-        monkeypatch.setenv(name, str(tmp_path))
+def call(postgres_url, tmp_path, capsys):
+    """The command line in this process; the backups are not those of this checkout."""
+    project = PROJECT._replace(backups=tmp_path / "backups")
 
     def run(*arguments: str) -> str:
-        command = [sys.executable, str(MIGRATE), "--database", postgres_url, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
+        with pytest.raises(SystemExit) as caught:
+            run_commands(project, ["--database", postgres_url, *arguments])
+        out, err = capsys.readouterr()
+        assert (caught.value.code, err) == (0, "")
+        return out
 
     return run
 
