@@ -13,6 +13,7 @@ import pytest
 from peewee import CharField, Model
 
 from guarded.backends.interface import Patience
+from guarded.backends.sqlite.connect import SqliteFile
 from guarded.errors import (
     BrokenPromise,
     ChangedMigration,
@@ -22,6 +23,7 @@ from guarded.errors import (
     RowsDoNotFit,
     UnusableMigration,
 )
+from guarded.run import Runner
 from guarded.steps import Direction, Made, table
 from tests.conftest import ROOT, migration, row_counts, schema_of
 
@@ -460,3 +462,26 @@ def test_a_database_that_root_makes_belongs_to_the_owner_of_the_folder(make_runn
     os.chown(path.parent, 1234, 2345)
     make_runner({"create": CREATE}).up()
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+
+
+def test_a_run_of_many_migrations_looks_at_all_tables_as_often_as_one_of_few(
+    make_project, tmp_path, monkeypatch
+):
+    from guarded.backends.sqlite import inspect
+
+    looks = []
+    kinds_of_tables = inspect.kinds_of_tables
+
+    def counting(execute):
+        looks.append(1)
+        return kinds_of_tables(execute)
+
+    monkeypatch.setattr(inspect, "kinds_of_tables", counting)
+    counts = []
+    for count in (3, 30):
+        body = "migrator.migrate(migrator.sql('CREATE TABLE t{} (a)'))"
+        names = {f"m{count}_{n:02}": migration(body.format(n)) for n in range(count)}
+        looks.clear()
+        Runner(make_project(names), SqliteFile(tmp_path / f"{count}.sqlite"), backup=False).up()
+        counts.append(len(looks))
+    assert counts[0] == counts[1]

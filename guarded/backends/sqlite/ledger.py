@@ -247,8 +247,9 @@ class SqliteLedger:
         return Written(counts, self._unseen())
 
     def _unseen(self) -> list[str]:
-        self._shadows.update(inspect.shadows(self._execute))
         written = self._written | self._authorizer.seen().writes
+        if written:  # a list of all tables, for each of many small migrations, would take long
+            self._shadows.update(inspect.shadows(self._execute))
         # A module compiles its own statements for its parts whenever it is connected.
         owners = {write.table for write in written if self._owner(write.table) == write.table}
         return [
