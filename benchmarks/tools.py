@@ -217,8 +217,8 @@ class Tool:
             ALEMBIC: [str(BIN / "alembic"), *alembic, "upgrade", "head"],
             DBMATE: ["dbmate", *dbmate, "-d", folder, "--no-dump-schema", "up"],
         }
-        if self.name == OURS:  # the others take none
-            commands[OURS].append("--no-backup")
+        if self.name == OURS:  # the others take no backup, and keep nothing that they drop
+            commands[OURS] += ["--no-backup", "--discard"]
         return commands[self.name]
 
     def _write_migrate(self, number: int, migration: Migration) -> None:
