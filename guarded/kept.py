@@ -13,7 +13,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -28,6 +28,7 @@ CONSTANT = re.compile(r"[-+]?\d|'|[xX]'")
 SAMPLE = 200  # rows whose length tells about how long a file gets
 MARGIN = 1 << 20  # bytes that stay free beside the file
 CHUNK = 1 << 20
+SURROGATE = "\\ud"  # how JSON begins one; a text that is no UTF-8 has some
 JSON = (str, int, float, type(None))
 
 
@@ -110,13 +111,12 @@ class Keeper:
 
     def _select(
         self, inspector: Inspector, names: Names, table: Table, part: Part, condition: str
-    ) -> Iterator[list[Any]]:
+    ) -> Iterator[Sequence[Any]]:
         columns = ", ".join(map(names.quote, (*part.key, *part.columns)))
         where = f" WHERE {condition}" if condition else ""
-        for row in inspector.execute(f"SELECT {columns} FROM {names.quote(table.name)}{where}"):
-            yield [_encoded(value) for value in row]
+        yield from inspector.execute(f"SELECT {columns} FROM {names.quote(table.name)}{where}")
 
-    def _write(self, part: Part, rows: Iterator[list[Any]]) -> None:
+    def _write(self, part: Part, rows: Iterator[Sequence[Any]]) -> None:
         target = part.target
         head = {
             "dropped": [target.kind.value, target.table, target.name],
@@ -129,7 +129,7 @@ class Keeper:
             file = self._open()
             print(json.dumps(head, ensure_ascii=False), file=file)
             for number, row in enumerate(rows):
-                print(json.dumps(row, separators=(",", ":")), file=file)
+                print(_line(row), file=file)
                 if number == SAMPLE:
                     self._look_for_room(file, part.rows)
         except OSError as exc:
@@ -191,6 +191,15 @@ def _rows(lines: Iterable[str], count: int) -> Iterator[tuple[Any, ...]]:
         yield tuple(_decoded(value) for value in json.loads(line))
 
 
+def _line(row: Sequence[Any]) -> str:
+    """The row as JSON.  Values that JSON has no word for are rare, so they are looked for last."""
+    try:
+        line = PLAIN.encode(row)
+    except ValueError:  # a number that is not finite
+        line = SURROGATE
+    return PLAIN.encode([_encoded(value) for value in row]) if SURROGATE in line else line
+
+
 def _encoded(value: Any) -> Any:
     """Put a value that JSON has no word for into an object of one item."""
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -203,6 +212,9 @@ def _encoded(value: Any) -> Any:
         return [_encoded(item) for item in value]
     # A time, a number without rounding, a UUID: PostgreSQL takes its text for it.
     return value if isinstance(value, JSON) else str(value)
+
+
+PLAIN = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_encoded)
 
 
 def _decoded(value: Any) -> Any:
