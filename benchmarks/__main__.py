@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks import dataset, tools
 from benchmarks.measure import Candidate, Timing, show, time_in_turn
 from benchmarks.tools import OURS, PWMIGRATE, Migration, Tool
+from server.migrations.migrate import MIGRATIONS
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
@@ -240,7 +241,7 @@ class Bench:
         shutil.copyfile(source, undo)
         script = str(HERE.parent / "server" / "migrations" / "migrate.py")
         base = [sys.executable, script, "--database", str(self.database)]
-        up = [*base, "up", "--no-backup"]
+        up = [*base, "up", MIGRATIONS[3], "--no-backup"]
         shutil.rmtree(self.folder / "backups", ignore_errors=True)
         self.restore(source)()
         subprocess.run(up, check=True, stdout=subprocess.DEVNULL)
@@ -253,9 +254,7 @@ class Bench:
             kept.write_bytes(values)
 
         candidates = [
-            Candidate(
-                "up --discard", [*base, "up", "--no-backup", "--discard"], self.restore(source)
-            ),
+            Candidate("up --discard", [*up, "--discard"], self.restore(source)),
             Candidate("up, which keeps", up, self.restore(source)),
             Candidate("down, which puts back", [*base, "down", "--yes", "--no-backup"], applied),
         ]
