@@ -70,13 +70,13 @@ class PostgresqlLedger:
         self._connection = database.connection()
         self._inspector = Inspector(self._connection)
         self._in_memory = in_memory
-        self._watch = Watch(self._connection, in_memory)
+        self._watch = Watch(self._connection, in_memory, self._look_first)
         if self._connection.execute("SHOW track_counts").fetchone()[0] == "off":
             raise Refused(
                 "the server does not count rows, so that a loss could not be told: "
                 "ALTER DATABASE … SET track_counts = on"
             )
-        self._objects = self._latest = objects(self._inspector)
+        self._objects = objects(self._inspector)
         self._marks = self._id_marks()
         self._parts: set[tuple[str, str]] = set()  # a table, and one that is a part of it
         self._culprits: dict[Target, str] = {}
@@ -104,7 +104,15 @@ class PostgresqlLedger:
         self._files_before = self._files()
         self._with_parts(set())
         self._tables = describe.names_by_oid(self._connection.execute)
-        self._objects_before = self._latest  # nothing but the history was written since
+        self._has_own_changes = False
+        self._objects_before: Objects = {}
+
+    def _look_first(self) -> None:
+        """Look at all objects before the migration's first change of its own; verbs tell what they
+        do, and a run of verbs alone looks at the objects twice, however long it is."""
+        if not self._has_own_changes:
+            self._has_own_changes = True
+            self._objects_before = self._known()
 
     def mean(self, *targets: Target) -> None:
         for target in targets:
@@ -131,6 +139,7 @@ class PostgresqlLedger:
         if point := SAVEPOINT.match(sql):
             self._note_savepoint(_name(point["name"]), point["back"].upper().startswith("ROLL"))
             return Effects()
+        self._watch.announced = sql if is_own else ""
         words = names_in(sql, bodies=not MAKES.match(sql))
         known = set(describe.names_by_oid(self._connection.execute).values())
         named = self._targets(sql, params) if EXPLAINED.match(sql) and not is_own else None
@@ -181,6 +190,8 @@ class PostgresqlLedger:
 
     def new_columns(self) -> set[Target]:
         """Also the tables, indexes and other objects that its statements made."""
+        if not self._has_own_changes:
+            return set()
         now = self._inspector.schema()
         known = {target.table for target in self._objects_before if target.kind is Kind.TABLE}
         found = {target for target in self._known() if target not in self._objects_before}
@@ -270,7 +281,7 @@ class PostgresqlLedger:
         return changed
 
     def _known(self) -> Objects:
-        found = self._latest = objects(self._inspector)
+        found = objects(self._inspector)
         for target, sql in self._objects.items():
             if found.get(target, "") != sql:
                 self._culprits.setdefault(target, self._migration)

@@ -6,7 +6,7 @@ A migration may not end the run's transaction, do what can't be in one, or write
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,14 +24,27 @@ FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 ENDS = ("COMMIT", "END", "ROLLBACK", "ABORT", "BEGIN", "START TRANSACTION", "PREPARE TRANSACTION")
+CHANGES = re.compile(
+    r"\s*(CREATE|ALTER|DROP|COMMENT|GRANT|REVOKE|DO|CALL|WITH|SELECT\s.*\bINTO)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 READS = re.compile(r"\s*(SELECT|EXPLAIN|SHOW|TABLE|VALUES)\b", re.IGNORECASE)
 
 
 class Watch:
     """Looks at what one connection sends, inside of ``watching()``."""
 
-    def __init__(self, connection: psycopg.Connection[Any], in_memory: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        in_memory: Mapping[str, str],
+        on_own_change: Callable[[], None],
+    ) -> None:
+        """``on_own_change`` is called before a statement of the migration's own changes the schema:
+        before one that is not ``announced`` as the engine's."""
         self._connection, self._in_memory = connection, in_memory
+        self._on_own_change = on_own_change
+        self.announced = ""
         self._migration = ""
         self._refusal: MigrationError | None = None
 
@@ -64,6 +77,8 @@ class Watch:
                 self._refuse(_refusal(self._migration, " ".join(found["word"].upper().split())))
             if READS.match(piece):
                 continue
+            if sql != self.announced and CHANGES.match(piece):
+                self._on_own_change()
             for table in (history.TABLE, *self._in_memory):
                 if table in piece and table in names_in(piece):
                     self._refuse(self._out_of_reach(table))
