@@ -143,12 +143,13 @@ def test_every_page_is_linked_from_the_readme():
 def test_every_module_that_the_design_names_is_there():
     text = (ROOT / "docs" / "design.md").read_text()
     now = text.partition("## Where this differs")[0]
-    folders = ("", "guarded", "guarded/backends/sqlite", "guarded/verbs")
+    folders = ("", "guarded", *BACKENDS, "guarded/verbs")
     for name in re.findall(r"`([\w/]+\.py)`", now):
         places = [ROOT / folder / name for folder in folders]
         assert any(place.exists() for place in places) or name == "migrate.py", name
 
 
+BACKENDS = ("guarded/backends/sqlite", "guarded/backends/postgresql")
 TROUBLE = (ROOT / "docs" / "troubleshooting.md").read_text()
 SHORT_TROUBLE = README[README.index("## Troubleshooting") : README.index("When in doubt")]
 
