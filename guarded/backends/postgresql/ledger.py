@@ -268,6 +268,7 @@ class PostgresqlLedger:
         meant = self._with_parts({t.table for t in self._all_meant if t.kind is Kind.TABLE})
         tables = {target.table for target in self._objects if target.kind is Kind.TABLE}
         gone = tables - {target.table for target in now if target.kind is Kind.TABLE}
+        parts = {part for table, part in self._parts if table in meant}
         changed = []
         for target, sql in self._objects.items():
             if target in self._all_meant or now.get(target, "") == sql:
@@ -275,6 +276,7 @@ class PostgresqlLedger:
             # A constraint, and what a table has for its partitions, is named with its table; with
             # a table goes what belongs to it.
             is_part = target.kind in (Kind.TABLE, Kind.CONSTRAINT) or target.table in gone
+            is_part = is_part or (target.kind is Kind.INDEX and target.table in parts)
             if is_part and target.table in meant:
                 continue
             changed.append(ChangedObject(target, target not in now, self._culprits.get(target)))
