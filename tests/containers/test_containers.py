@@ -24,6 +24,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, migration
+from tests.server.world import CLIENT
 
 KILLS_APART = float(os.environ.get("KILLS_APART", "60"))  # seconds
 
@@ -226,6 +227,22 @@ def test_an_older_image_on_a_newer_database_says_why_and_does_not_loop(installat
         installation.compose("up", "-d", "--no-build")
         installation.until(200, 20)
         installation.run("docker", "image", "rm", "older-image")
+
+
+def test_the_commands_of_the_host_work_in_it(installation):
+    """With a read-only root, and beside the server that serves."""
+    done = installation.compose(
+        "exec", "-T", "server", "python", "-m", "server", "session", "add", "me@example.org"
+    )
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    client = CLIENT.Client(
+        f"http://127.0.0.1:{installation.port}", made["client_id"], made["session_secret"]
+    )
+    status, sessions, _ = client("GET", "/sessions")
+    assert (status, [session["is_this"] for session in sessions]) == (200, [True])
+    with urllib.request.urlopen(f"http://127.0.0.1:{installation.port}/") as page:
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
 
 
 def test_it_is_closed_in(installation):
