@@ -117,8 +117,11 @@ def first_run(statements: Sequence[Sequence[str]]) -> list[Migration]:
 
 
 class Bench:
-    def __init__(self, server: postgres.Server, folder: Path, quick: bool) -> None:
-        self.server, self.folder, self.quick = server, folder, quick
+    def __init__(
+        self, server: postgres.Server, folder: Path, quick: bool, runs: int | None
+    ) -> None:
+        """``runs``: of each candidate, in place of what is usual."""
+        self.server, self.folder, self.quick, self.runs = server, folder, quick, runs
         self.rows: list[str] = []
         self._templates = 0
 
@@ -206,7 +209,7 @@ class Bench:
             with self.server.connect() as connection:
                 connection.execute(f"ALTER DATABASE run RENAME TO {done}")
             candidates.append(Candidate(name, command, self.restore(done)))
-        runs = 2 if self.quick else 9
+        runs = self.runs or (2 if self.quick else 9)
         self.table("nothing to do", OURS, time_in_turn(candidates, runs, warmup=1))
 
     def first_run(self, statements: Sequence[Sequence[str]]) -> None:
@@ -223,7 +226,7 @@ class Bench:
                 Candidate(name, self.tool(name, migrations, title), self.restore(empty))
                 for name in (OURS, ALEMBIC, DJANGO)
             ]
-            self.table(title, OURS, time_in_turn(candidates, runs))
+            self.table(title, OURS, time_in_turn(candidates, self.runs or runs))
 
     def add_column(self) -> None:
         """NOT NULL with a constant default; the process starts are in it, so also without steps."""
@@ -253,13 +256,14 @@ class Bench:
             direct = [sys.executable, "-c", DIRECT, self.server.url("run")]
             candidates.append(Candidate(PLAYHOUSE, direct, self.restore(template)))
             title = f"NOT NULL column with default, {count:,} rows"
-            runs = 1 if self.quick else 3
+            runs = self.runs or (1 if self.quick else 3)
             self.table(title, OURS, time_in_turn(candidates, runs))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.postgres", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small databases, few runs")
+    parser.add_argument("--runs", type=int, help="how often each is run; the usual if not given")
     parser.add_argument("--write", type=Path, help="put the table between the marks of this file")
     options = parser.parse_args()
     durable = {"fsync": "on", "full_page_writes": "on"}
@@ -268,7 +272,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         postgres.running(**durable, **usual) as server,
     ):
-        bench = Bench(server, Path(name), options.quick)
+        bench = Bench(server, Path(name), options.quick, options.runs)
         bench.no_op()
         bench.first_run(statements(server))
         bench.thousand()

@@ -277,3 +277,21 @@ def test_without_rights_the_grant_is_named(server, migrate):
             assert "permission denied for schema public" in done.stderr
         finally:
             connection.execute("DROP ROLE poor")
+
+
+def test_a_column_that_is_not_null_with_a_default_writes_no_row(server, make_project):
+    """playhouse's own way writes every row, and reads all of them again."""
+    from guarded.run import Runner
+    from tests.conftest import migration
+
+    with server.connected() as connection:
+        connection.execute("CREATE TABLE wide AS SELECT i AS id FROM generate_series(1, 1000) AS i")
+    state = (
+        "SELECT relfilenode, (SELECT string_agg(ctid::text || xmin::text, ' ' ORDER BY id) "
+        "FROM wide) FROM pg_class WHERE relname = 'wide'"
+    )
+    before = rows(server, state)
+    body = "migrator.migrate(migrator.add_column('wide', 'color', CharField(default='red')))"
+    Runner(make_project({"a": migration(body)}), server, backup=False).up()
+    assert rows(server, state) == before
+    assert rows(server, "SELECT DISTINCT color FROM wide") == [("red",)]
