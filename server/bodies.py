@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from server.answers import Refusal, not_now
 
@@ -37,10 +37,13 @@ async def read(request: Request, stopping: asyncio.Event, limit: int = LIMIT) ->
 
 async def _all_of(request: Request, limit: int) -> bytes:
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > limit:
-            raise too_large(limit)
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > limit:
+                raise too_large(limit)
+    except ClientDisconnect:  # nobody reads this answer, and it is no error of ours
+        raise Refusal(408, "incomplete", "the connection ended before the body did") from None
     return bytes(body)
 
 

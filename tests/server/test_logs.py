@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import sqlite3
 import time
 from contextlib import closing
@@ -78,6 +79,19 @@ def test_an_error_of_ours_has_a_traceback_with_the_id_of_the_answer(api, path):
     assert lines_until(api, f"ERROR [{known}] Error in ASGI Framework")
     assert lines_until(api, f"ERROR [{known}] POST /calls 500")
     assert "Traceback" in api.log.read_text()
+
+
+def test_a_client_that_hangs_up_is_no_error_of_ours(debug):
+    for where in ("/sign-in", "/join/x", "/meetings"):
+        with closing(socket.create_connection(("127.0.0.1", debug.port))) as connection:
+            head = f"POST {where} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n"
+            connection.sendall(head.encode() + b'{"a')
+            time.sleep(0.2)
+    assert lines_until(debug, "POST /sign-in 408")
+    debug.stop()
+    log = debug.log.read_text()
+    assert "Traceback" not in log
+    assert " 500 " not in log
 
 
 def test_no_line_holds_a_secret_and_no_client_writes_a_line(debug, path):
