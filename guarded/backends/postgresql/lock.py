@@ -20,7 +20,7 @@ from psycopg.sql import SQL, Identifier
 from guarded.backends.interface import Session
 from guarded.backends.postgresql.commit import commit
 from guarded.backends.postgresql.inspect import Inspector
-from guarded.errors import DatabaseFailed, DatabaseLocked
+from guarded.errors import DatabaseFailed, DatabaseLocked, MigrationFailed
 from guarded.patience import Patience
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 POLL = 0.05  # seconds
 SILENCE = 1.0  # seconds of waiting before a message
-LOCK_TIMEOUT = "200ms"  # for as long others may have to wait behind us
+LOCK_TIMEOUT_SECONDS = 0.2  # for as long others may have to wait behind us
+LOCK_TIMEOUT = f"{LOCK_TIMEOUT_SECONDS}s"
 PAUSE = 0.3  # seconds between two tries, in which those others go on
 CLASS = 1735750514  # "guar" as a number; the second number stands for the schema
 TRY = f"SELECT pg_try_advisory_xact_lock({CLASS}, hashtext(current_schema()))"
@@ -82,17 +83,21 @@ def transaction(
                 on_commit()
         finally:
             database.close()  # without COMMIT the server rolls back
-    except (psycopg.Error, DatabaseError) as exc:
-        if is_locked(exc):
-            raise DatabaseLocked(str(server), patience.wait, []) from exc
+    except (psycopg.Error, DatabaseError, MigrationFailed) as exc:
+        if is_locked(exc):  # on a table that no step named, such as the parent of a new key
+            raise DatabaseLocked(str(server), LOCK_TIMEOUT_SECONDS, []) from exc
+        if isinstance(exc, MigrationFailed):
+            raise
         why = " ".join(str(exc).split())
         raise DatabaseFailed(str(server), why, _remedy(why)) from exc
 
 
 def is_locked(exc: BaseException) -> bool:
     """Return True if it is that a lock was not given in time."""
-    causes = (exc, exc.__cause__, exc.__context__)
-    return any(isinstance(cause, psycopg.errors.LockNotAvailable) for cause in causes)
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, psycopg.errors.LockNotAvailable):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def _take(
