@@ -12,7 +12,14 @@ from guarded.author.source import Call, list_of, string
 from guarded.diff import Difference
 from guarded.schema import Column
 
-NEUTRAL: dict[str, int | bytes] = {"INTEGER": 0, "REAL": 0, "NUMERIC": 0, "BLOB": b""}
+NEUTRAL: dict[str, int | bytes | str] = {
+    "INTEGER": 0,
+    "REAL": 0,
+    "NUMERIC": 0,
+    "BLOB": b"",
+    "BOOLEAN": False,
+    "DATETIME": "1970-01-01 00:00:00",
+}
 
 
 def column(work: Work, d: Difference) -> Iterator[Operation]:
@@ -100,7 +107,7 @@ def _dropped(work: Work, d: Difference) -> Iterator[Operation]:
         add = add._replace(arguments=[*add.arguments, "allow_not_null=True"])
     if must:
         doubt = f"{d.subject} was NOT NULL; which value should it get?"
-        value = value_source(NEUTRAL.get(column.storage, ""))
+        value = value_source(NEUTRAL.get(work.names.affinity(column.storage), ""))
         kind = work.classes.type_of(column)
         kind = kind._replace(arguments=[*kind.arguments, f"default={value}"])
         fill = verb("apply_default", d.table, d.subject, kind)
@@ -159,7 +166,7 @@ def _filled(work: Work, d: Difference, text: str | None) -> list[Call]:
         empty = f"{work.names.quote(d.subject)} IS NULL"
         return [verb("fill", d.table, d.subject, text, empty), not_null]
     value = work.default(field)
-    value = NEUTRAL.get(d.wanted.storage, "") if value is None else value
+    value = NEUTRAL.get(work.names.affinity(d.wanted.storage), "") if value is None else value
     call = work.classes.bare(field) if work.is_kept(field, value) else Call("BareField")
     call = call._replace(arguments=[*call.arguments, f"default={value_source(value)}"])
     return [verb("apply_default", d.table, d.subject, call), not_null]

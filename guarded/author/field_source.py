@@ -79,15 +79,15 @@ def type_of(column: Column, names: Names) -> Call | None:
     text = names.one_line(column.type)
     if column.storage == "INT":  # of a STRICT table, where it is not the same as INTEGER
         return None
-    if text.upper() in FIELDS:
-        return Call(FIELDS[text.upper()])
+    if name := names.fields.get(text.upper()) or FIELDS.get(text.upper()):
+        return Call(name)
     found = re.fullmatch(r"(\w+) ?\((\d+)(?:, ?(\d+))?\)", text)
-    name, sizes = SIZED.get(found[1].upper() if found else "", ("", ()))
+    sized, sizes = SIZED.get(found[1].upper() if found else "", ("", ()))
     numbers = [n for n in found.groups()[1:] if n] if found else []
-    if len(numbers) != len(sizes) or not name:
+    if len(numbers) != len(sizes) or not sized:
         return None
     arguments = [f"{size}={n}" for size, n in zip(sizes, numbers)]
-    return Call(name, [a for a in arguments if a not in IMPLIED])
+    return Call(sized, [a for a in arguments if a not in IMPLIED])
 
 
 def properties(column: Column, names: Names) -> list[str | Call]:

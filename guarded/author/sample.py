@@ -29,6 +29,8 @@ VALUES: dict[str, Sequence[Any]] = {
     "REAL": (0.0, -2.5, 1e300),
     "NUMERIC": (*DATES, 7),
     "BLOB": (b"\x00\xff", b""),
+    "BOOLEAN": (False, True),
+    "DATETIME": DATES[:3],
 }
 ROWS = 6
 TRIES = 40
@@ -168,7 +170,7 @@ def _values(
     for place, column in enumerate(c for c in table.columns if not c.generated):
         if column.primary_key and table.is_numbered:
             continue  # the database gives the next one
-        values[column.name] = _value(column, number + attempt * (place + 1), attempt)
+        values[column.name] = _value(names, column, number + attempt * (place + 1), attempt)
     for key in table.foreign_keys:
         parents = _parents(inspector, names, key)
         found = next(itertools.islice(parents, number, None), None)
@@ -179,16 +181,17 @@ def _values(
     return values
 
 
-def _value(column: Column, number: int, attempt: int) -> Any:
+def _value(names: Names, column: Column, number: int, attempt: int) -> Any:
     """Return the ``number``-th value for the column; distinct values after the first refusal."""
-    choices = VALUES.get(column.storage, TEXTS)
+    affinity = names.affinity(column.storage)
+    choices = VALUES.get(affinity, TEXTS)
     if column.nullable and not column.primary_key and number % 3 == 2:
         return None
     value = choices[number % len(choices)]
     if attempt or column.primary_key:
         if choices is TEXTS:
             return f"{value}{number}"
-        if column.storage == "INTEGER":
+        if affinity == "INTEGER":
             return number
     return value
 

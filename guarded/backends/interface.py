@@ -30,6 +30,10 @@ MayEnd = Callable[[Sequence[str]], bool]  # asked before these sessions of other
 class Names(Protocol):
     """Identifiers and values as this kind of database spells them."""
 
+    @property
+    def fields(self) -> Mapping[str, str]:
+        """Peewee's fields for types that this kind of database alone has, by the type."""
+
     def fold(self, name: str) -> str:
         """The spelling that all spellings of one identifier share."""
 
@@ -43,6 +47,10 @@ class Names(Protocol):
 
     def one_line(self, sql: str) -> str:
         """The statement without line ends and comments, and with its strings as they are."""
+
+    def affinity(self, storage: str) -> str:
+        """INTEGER, REAL, NUMERIC, TEXT, BLOB, BOOLEAN or DATETIME: values that a column of this
+        ``storage`` takes."""
 
     def meaning(self, default: str, storage: str) -> str | None:
         """One spelling for all spellings of a default in a column, as in ``schema.Column``."""

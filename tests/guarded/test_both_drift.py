@@ -16,11 +16,12 @@ from peewee import (
     TextField,
 )
 
-from guarded.author import new
+from guarded.author import new, sample
 from guarded.author.verify import verify
 from guarded.operate.check import check
 from guarded.patience import Patience
 from guarded.run import Runner
+from guarded.steps import table as table_of
 
 
 class Tag(Model):
@@ -170,3 +171,40 @@ def test_a_change_is_written_and_keeps_the_rows(made):
         (1, "it's", 0.5),
         (2, "it's", 1.5),
     ]
+
+
+@pytest.mark.parametrize("world", ["postgresql"], indirect=True)
+def test_a_written_down_has_fields_of_peewee(made):
+    world, project = made
+
+    class Bare(Model):
+        class Meta:
+            table_name = "Tags"
+
+    models = project.models()._replace(persistent=(Bare,))
+    project = project._replace(models=lambda: models)
+    text = new.from_models(project, world.backend, "drop", lambda question: None)
+    assert text is not None and "(Field)" not in text, text
+    for field in ("BooleanField(", "DateTimeField(", "CharField("):
+        assert field in text
+    (project.directory / "drop.py").write_text(text)
+    project = project._replace(listed=["make_tables", "drop"])
+    before = world.schema()[0]
+    runner = Runner(project, world.backend, Patience(5), backup=False)
+    runner.up()
+    runner.down()
+    after = {**world.schema()[0], table_of("Tags"): None, table_of("schema_history"): None}
+    assert after == {**before, table_of("Tags"): None, table_of("schema_history"): None}
+    assert sorted(world.rows("SELECT tag_id, text, weight FROM notes")) == [
+        (1, "it's", 0.5),
+        (2, "it's", 1.5),
+    ]
+
+
+def test_generated_rows_fill_every_table(made):
+    world, _ = made
+    with world.backend.transaction(Patience(5)) as session:
+        before = session.inspector.count("Tags"), session.inspector.count("notes")
+        assert sample.fill(session, world.backend.names) == []
+        after = session.inspector.count("Tags"), session.inspector.count("notes")
+    assert all(now > then + 1 for then, now in zip(before, after))

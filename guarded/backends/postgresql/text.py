@@ -32,6 +32,34 @@ TYPES = {
     "bigserial": "bigint",
     "smallserial": "smallint",
 }
+# As Peewee writes them, for people and for migrations that are written.
+SHORT = {
+    "character varying": "VARCHAR",
+    "character": "CHAR",
+    "timestamp with time zone": "TIMESTAMPTZ",
+    "timestamp without time zone": "TIMESTAMP",
+    "time without time zone": "TIME",
+}
+AFFINITIES = {
+    "smallint": "INTEGER",
+    "integer": "INTEGER",
+    "bigint": "INTEGER",
+    "real": "REAL",
+    "double precision": "REAL",
+    "numeric": "REAL",
+    "boolean": "BOOLEAN",
+    "bytea": "BLOB",
+    "date": "DATETIME",
+    "timestamp with time zone": "DATETIME",
+    "timestamp without time zone": "DATETIME",
+}
+FIELDS = {
+    "BOOLEAN": "BooleanField",
+    "BYTEA": "BlobField",
+    "DOUBLE PRECISION": "DoubleField",
+    "TIMESTAMPTZ": "DateTimeField",
+    "UUID": "UUIDField",
+}
 CAST = re.compile(r"^(.*?)::(\"?[a-z_][\w ]*\"?)(\(\d+(,\d+)?\))?(\[\])*$", re.DOTALL)
 PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
@@ -91,6 +119,7 @@ def pieces(sql: str) -> list[str]:
 class PostgresqlNames:
     """See ``guarded.backends.interface.Names``."""
 
+    fields = FIELDS
     fold = staticmethod(fold)
     quote = staticmethod(quote)
     literal = staticmethod(literal)
@@ -111,6 +140,9 @@ class PostgresqlNames:
 
     def one_line(self, sql: str) -> str:
         return "".join(" " if t["space"] else t.group() for t in TOKEN.finditer(sql)).strip()
+
+    def affinity(self, storage: str) -> str:
+        return AFFINITIES.get(storage.partition("(")[0], "TEXT")
 
     def meaning(self, default: str, storage: str) -> str | None:
         return meaning(default, storage)

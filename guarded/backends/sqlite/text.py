@@ -7,7 +7,7 @@ lang_createtable.html.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -409,6 +409,7 @@ def _constraint(part: Sequence[Token]) -> Constraint:
 class SqliteNames:
     """See ``guarded.backends.interface.Names``."""
 
+    fields: Mapping[str, str] = {}
     fold = staticmethod(fold)
     quote = staticmethod(quote)
     literal = staticmethod(literal)
@@ -422,6 +423,9 @@ class SqliteNames:
             parts += [" " if end and token.start > end else "", token.text]
             end = token.end
         return "".join(parts)
+
+    def affinity(self, storage: str) -> str:
+        return storage
 
     def meaning(self, default: str, storage: str) -> str | None:
         from guarded.backends.sqlite.describe import meaning
