@@ -125,6 +125,8 @@ def run_script(
                         f"{direction.value} of '{script.name}' has to be a plain function"
                     )
                 performer.settle()
+                if made and made.kept:  # its own statements may have made what is refilled
+                    performer.made |= ledger.new_columns()
                 performer.refill()
                 migrator.check_all_ran()
         except MigrationError as exc:

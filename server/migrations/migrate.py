@@ -43,6 +43,7 @@ REWORDED = {
     "update_meetings_hybrid_storage": [
         "a3bcdcaecd5c4c41eaea4807e7c9ee5ec351ac531bbdc6b0dadaaae7b6ddf306",
         "83f7ae6af34bcc83fc048708bb5548b61a78eb1e2f26502036fc476cd5783bb3",
+        "827e6a09034e115007dfd83fb4f4cbb0d0ee0ebf49013ab5d81b1f271f56c9b8",
     ],
 }
 

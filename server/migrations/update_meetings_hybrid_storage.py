@@ -116,8 +116,16 @@ class Sqlite:
     uninvited, owners, members = UNINVITED, OWNERS, MEMBERS
 
 
-# The same on PostgreSQL, with its own functions for JSON.
-LISTED = "CASE WHEN left({0}, 1) = '[' THEN {0} ELSE '[]' END::jsonb"
+# The same on PostgreSQL, with its own functions for JSON.  Before version 16 it can't tell whether
+# a text is valid JSON.
+ITEM = (
+    r'"([^"\\[:cntrl:]]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{{4}})*"'
+    r"|-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?|true|false|null"
+)
+LISTED = (
+    rf"CASE WHEN {{0}} ~ '^\s*\[\s*(({ITEM})(\s*,\s*({ITEM}))*)?\s*\]\s*$'"
+    " THEN {0} ELSE '[]' END::jsonb"
+)
 
 
 class Postgresql:
