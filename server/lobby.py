@@ -6,6 +6,9 @@ A guest asks, and the owner or a manager decides, once for each time that the gu
 from __future__ import annotations
 
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +20,8 @@ from server.state import Server
 MOST_IN_MEETING = 100
 MOST = 5000
 ASK_AGAIN = timedelta(seconds=5)
+
+_registering = threading.Lock()
 
 
 def link_of(public_url: str | None, token: str | None) -> str | None:
@@ -37,13 +42,19 @@ def meeting_behind(token: str) -> Any:
     return None if accounts.is_over(found.end_time) else found
 
 
-def require_room(meeting_id: str) -> None:
-    """Raises Refusal (409) when there are too many guests."""
-    everybody = ExternalSession.select().where(ExternalSession.expires_at > utc_now())
-    if everybody.where(ExternalSession.meeting_id == meeting_id).count() >= MOST_IN_MEETING:
-        raise Refusal(409, "full", f"a meeting takes {MOST_IN_MEETING} guests at most")
-    if everybody.count() >= MOST:
-        raise Refusal(409, "full", f"the server takes {MOST} guests at most")
+@contextmanager
+def room(meeting_id: str) -> Iterator[None]:
+    """Hold the place of one more guest.  Raises Refusal (409) when there are too many.
+
+    One registers at a time: of two who count at once, both would find the last place.
+    """
+    with _registering:
+        everybody = ExternalSession.select().where(ExternalSession.expires_at > utc_now())
+        if everybody.where(ExternalSession.meeting_id == meeting_id).count() >= MOST_IN_MEETING:
+            raise Refusal(409, "full", f"a meeting takes {MOST_IN_MEETING} guests at most")
+        if everybody.count() >= MOST:
+            raise Refusal(409, "full", f"the server takes {MOST} guests at most")
+        yield
 
 
 def stay_until(meeting: Any) -> datetime:

@@ -87,15 +87,15 @@ def join_page(token: Token, request: Request, server: ServerHere) -> JoinPage:
 def join(token: Token, new: NewGuest, request: Request, server: ServerHere) -> CreatedGuest:
     """Register as a guest, in memory only; the next step is to ask for admission."""
     found = _meeting_behind(token, request, server)
-    lobby.require_room(found.meeting_id)
     secret = secrets.token_urlsafe(32)
-    made = ExternalSession.create(
-        session_id=secrets.token_urlsafe(16),
-        meeting_id=found.meeting_id,
-        secret_digest=digest_of(secret),
-        expires_at=lobby.stay_until(found),
-        **new.model_dump(),
-    )
+    with lobby.room(found.meeting_id):
+        made = ExternalSession.create(
+            session_id=secrets.token_urlsafe(16),
+            meeting_id=found.meeting_id,
+            secret_digest=digest_of(secret),
+            expires_at=lobby.stay_until(found),
+            **new.model_dump(),
+        )
     return CreatedGuest(
         session_id=made.session_id,
         secret=secret,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -209,3 +211,14 @@ def test_guests_are_seen_by_every_thread_and_gone_after_a_restart(serve, path):
         assert guest.secret.encode() not in file.read_bytes()
     serve(port=api.port).ready()
     assert guest("GET").status == 401
+
+
+def test_of_many_who_register_at_once_no_more_get_in_than_there_is_room(shared, user):
+    token = user.meeting(allow_external=True)["invitation_token"]
+
+    def register(number: int) -> int:
+        return shared("POST", f"/join/{token}", {"display_name": f"{number}"}, **origin()).status
+
+    with ThreadPoolExecutor(16) as pool:
+        found = Counter(pool.map(register, range(150)))
+    assert found == {201: 100, 409: 50}
