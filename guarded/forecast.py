@@ -14,7 +14,7 @@ from guarded.errors import MigrationFailed
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import tables_in_memory
-from guarded.steps import Direction, Kind, Made, Outcome, Target, takes
+from guarded.steps import Action, Direction, Kind, Made, Outcome, Step, Target, takes
 from guarded.verbs.perform import Rows, run_script
 
 
@@ -56,8 +56,26 @@ def forecast(
                 if exc.is_sure and asks_rows:
                     raise
                 return Forecast(tuple(outcomes), unforeseen=str(exc))
+            if inspector is not None and asks_rows:
+                steps = tuple(_counted(step, backend, inspector) for step in outcome.steps)
+                outcome = outcome._replace(steps=steps)
             outcomes.append(outcome)
         return Forecast(tuple(outcomes), tuple(promises.about_the_whole(ledger.left())))
+
+
+def _counted(step: Step, backend: Backend, inspector: Inspector) -> Step:
+    """The step with the rows that it takes or passes over, as far as they are there now."""
+    if step.action not in (Action.DROP, Action.FILL, Action.REBUILD) or not step.target.table:
+        return step
+    table = inspector.table(step.target.table)
+    if table is None or table.unreadable or table.kind != "table":
+        return step
+    if step.action is not Action.DROP:
+        return step._replace(rows=inspector.count(table.name))
+    if not step.takes:
+        return step
+    lost = _losses_of(step.takes, backend, inspector)
+    return step._replace(rows=sum(loss.rows for loss in lost))
 
 
 class Loss(NamedTuple):
@@ -75,10 +93,14 @@ class Loss(NamedTuple):
 
 def losses(backend: Backend, inspector: Inspector, foreseen: Forecast) -> list[Loss]:
     """Return the tables, columns and rows whose values the run would lose."""
-    found = []
     steps = [step for outcome in foreseen.outcomes for step in outcome.steps]
+    return _losses_of(takes(steps), backend, inspector)
+
+
+def _losses_of(targets: Iterable[Target], backend: Backend, inspector: Inspector) -> list[Loss]:
+    found = []
     fold, quote = backend.names.fold, backend.names.quote
-    for target in takes(steps):
+    for target in targets:
         table = inspector.table(target.table)
         if table is None:
             continue

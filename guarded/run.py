@@ -18,7 +18,7 @@ from guarded.patience import Patience
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import State, read_state, tables_in_memory, tables_of
-from guarded.steps import Action, Direction, Made, Outcome
+from guarded.steps import Action, Direction, Made, Outcome, Watcher
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Backend, Inspector, OnProgress, Session
@@ -61,12 +61,15 @@ class Runner:
         backup: bool = True,
         keep: bool = True,
         on_progress: OnProgress = lambda done, total: None,
+        watcher: Watcher = Watcher(),  # noqa: B008
     ) -> None:
         """``keep``: values that a drop takes are kept in a file.  ``on_progress`` hears how much of
-        a backup is done.  ``committed`` tells after an interruption whether the run was done."""
+        a backup is done, ``watcher`` of each step.  ``committed`` tells after an interruption
+        whether the run was done."""
         plan.check_list(project.listed, project.excluded)
         self.project, self.backend, self.patience = project, backend, patience
         self.backup, self.keep, self.on_progress = backup, keep, on_progress
+        self.watcher = watcher
         self.committed = False
         self._taken: Path | None = None
         self._keepers: list[Keeper] = []
@@ -223,9 +226,10 @@ class Runner:
         ledger = self.backend.ledger(session, tables_in_memory(self.project))
         outcomes = []
         for script in chosen:
+            self.watcher.begins(script.name, direction)
             arguments = (self.project, self.backend, session, script, direction, ledger)
             keeper = functools.partial(self._keeper, script, direction)
-            outcome = run_script(*arguments, limit(script), keeper=keeper)
+            outcome = run_script(*arguments, limit(script), keeper=keeper, watcher=self.watcher)
             written = ledger.written()
             if any(written):
                 raise BrokenPromise(promises.about_rows(script.name, written))

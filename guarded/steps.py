@@ -156,6 +156,22 @@ class Outcome(NamedTuple):
     made: Made
 
 
+class Watcher:
+    """Hears of a run as it goes on.  This one does nothing with it.
+
+    What it hears is not committed.  It never raises: that would end the run.
+    """
+
+    def begins(self, name: str, direction: Direction) -> None:
+        """A migration begins."""
+
+    def works(self, step: Step) -> None:
+        """A step begins; its rows and statements are not known yet."""
+
+    def ended(self, step: Step, seconds: float) -> None:
+        """A step is done or skipped."""
+
+
 def takes(steps: Iterable[Step]) -> list[Target]:
     """Return the targets whose values these steps lose, under their names before the steps."""
     names: dict[str, str] = {}  # a table's name now to its name before

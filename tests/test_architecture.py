@@ -221,7 +221,7 @@ def test_a_reader_follows_up_through_few_files(cli, path):
     assert cli("up", "add_meetings_system").returncode == 0
     arguments = (str(path), "up", "add_server_settings", "--no-backup")
     lines = in_a_new_process(RUN.format(script=str(MIGRATE), root=str(ROOT)), *arguments)
-    assert lines[0] == "applied  add_server_settings"
+    assert lines[0] == "applying add_server_settings"
     files = [file for file in lines[-1].split() if "/guarded/" in file or file == str(MIGRATE)]
     assert "add_server_settings.py" in lines[-1] and str(MIGRATE) in files
     assert len(files) <= FILES_OF_A_RUN, files

@@ -185,7 +185,7 @@ def test_runners_beside_a_live_writer_and_a_live_reader(populated, path, count_f
     acknowledged = [int(line) for line in live[0].communicate()[0].splitlines()]
     live[1].communicate()
     assert [status for _, status in results] == [0] * 10, results
-    assert sum("applied  " in out for out, _ in results) == 1
+    assert sum("committed " in out for out, _ in results) == 1
     with closing(sqlite3.connect(path)) as connection:
         found = connection.execute("SELECT nonce FROM nonce_cache WHERE nonce LIKE 'live %'")
         assert {f"live {number}" for number in acknowledged} <= {row[0] for row in found}

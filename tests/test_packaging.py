@@ -149,7 +149,7 @@ def test_a_project_of_ones_own_writes_in_its_own_folder_only(installed, tmp_path
     assert migrate("check", status=1).count("is missing") == 2
     assert "listed   add_shop in" in migrate("new", "add_shop", "--from-models")
     assert migrate("verify").startswith("holds    add_shop")
-    assert migrate("up").startswith("applied  add_shop\n")
+    assert migrate("up").startswith("applying add_shop\n")
     database = tmp_path / "database.sqlite"
     with closing(sqlite3.connect(database, isolation_level=None)) as connection:
         connection.execute("PRAGMA foreign_keys = ON")
@@ -171,9 +171,9 @@ def test_a_project_of_ones_own_writes_in_its_own_folder_only(installed, tmp_path
         assert connection.execute("SELECT * FROM orders").fetchall() == [(1, 1, 3, "")]
     assert migrate("check") == "no difference\n"
 
-    assert migrate("down", "--yes").startswith("undone   add_order_note\n")
+    assert migrate("down", "--yes").startswith("undoing  add_order_note\n")
     done = installed.call("python", "migrations/migrate.py", "down", "--yes", cwd=tmp_path)
-    assert done.stdout.startswith("undone   add_shop\n")
+    assert done.stdout.startswith("undoing  add_shop\n")
     with closing(sqlite3.connect(database)) as connection:
         tables = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table'"
@@ -193,7 +193,7 @@ def test_an_installed_server_keeps_its_data_in_the_working_directory(installed, 
 
     (tmp_path / "data").mkdir()
     assert installed.call("server-migrate", cwd=tmp_path).stdout.startswith(
-        "applied  add_hmac_auth"
+        "applying add_hmac_auth"
     )
     done = installed.call("server-migrate", cwd=tmp_path)
     assert done.stdout.startswith("nothing to do: ")

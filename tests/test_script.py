@@ -325,7 +325,7 @@ def test_the_upgrade_of_the_readme_works_in_a_new_shell(start, project, tmp_path
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.index(f"would do {name}") < done.stdout.index(f"applied  {name}")
+    assert done.stdout.index(f"would do {name}") < done.stdout.index(f"applying {name}")
     assert done.stdout.endswith(f"ready at http://127.0.0.1:{port}\n")
     assert process(project) != first
 

@@ -497,9 +497,15 @@ def _show_plan(session: Session, runner: Runner, to: str | None) -> None:
 
 
 def _show_run(session: Session, runner: Runner, done: Run) -> None:
-    lines = output.outcome_lines(done.outcomes, output.PAST, session.verbose)
+    if session.live is not None:
+        session.live.close()
+    is_live = session.live is not None and session.live.printed
+    lines = [] if is_live else output.outcome_lines(done.outcomes, output.PAST, session.verbose)
     if done.backup:
         lines.append(f"backup   {done.backup}")
+    if is_live:
+        count = output.counted(len(done.outcomes), "migration")
+        lines.append(f"committed {count} in {done.locked_ms / 1000:.2f} s")
     differences = [difference.sentence for difference in done.differences]
     session.show(
         lines or [_nothing_to_do(runner, done.applied)],

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
+
+import click
 
 from guarded.plan import Standing, State
-from guarded.steps import Action, Direction, Outcome, Step
+from guarded.steps import Action, Direction, Outcome, Step, Watcher
 
 if TYPE_CHECKING:
     from guarded.author.verify import Verdict
+    from guarded.cli.status_line import StatusLine
     from guarded.diff import Difference
     from guarded.findings import Finding
     from guarded.history import Entry
 
 FUTURE = {Direction.UP: "apply", Direction.DOWN: "undo", Direction.FAKE: "record"}
 REHEARSED = {Direction.UP: "would do"}
+PRESENT = {Direction.UP: "applying", Direction.DOWN: "undoing"}
 PAST = {Direction.UP: "applied", Direction.DOWN: "undone", Direction.FAKE: "recorded"}
 INDENT = " " * 11
+SQL_INDENT = INDENT + " " * 8
+SLOW = 1.0  # seconds from which a step's time is told
+# The colour of a line's first word; a terminal without colours loses nothing.
+COLOURS = {
+    word: colour
+    for colour, words in (
+        ("green", "applied applying committed holds ok restored"),
+        ("yellow", "pending skip harmless warning note empty"),
+        ("red", "changed missing unlisted broken problem breaking error rolled"),
+    )
+    for word in words.split()
+}
+# A quoted part, a comment, a parenthesis or a comma of SQL.
+MARKS = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|\[[^]]*\]|--[^\n]*|/\*.*?\*/|[(),]""", re.DOTALL
+)
 DETAILS = {
     State.APPLIED: "{at}",
     State.CHANGED: "applied {at}, edited since",
@@ -32,20 +56,161 @@ def outcome_lines(
     """Return a line for each migration, and an indented one for each of its steps."""
     lines = []
     for outcome in outcomes:
-        lines.append(f"{words[outcome.direction]:<8} {outcome.name}")
+        lines.append(heading(words[outcome.direction], outcome.name))
         for step in outcome.steps:
-            lines.append(f"{INDENT}{step_line(step)}")
-            if sql:
-                lines += [
-                    f"{INDENT}        {part}" for text in step.statements for part in _text(text)
-                ]
+            lines += step_lines(step, sql)
+    return lines
+
+
+def heading(word: str, name: str) -> str:
+    return f"{word:<8} {name}"
+
+
+def step_lines(step: Step, sql: bool, seconds: float = 0.0) -> list[str]:
+    """Return the step as a line, with its time if it was long; then its SQL if that is wanted."""
+    time = f", {seconds:.1f} s" if seconds >= SLOW else ""
+    lines = [f"{INDENT}{step_line(step)}{time}"]
+    if sql:
+        lines += [f"{SQL_INDENT}{part}" for text in step.statements for part in sql_lines(text)]
     return lines
 
 
 def step_line(step: Step) -> str:
-    separator = ": " if step.action is Action.SKIP else " "
-    note = f"{separator}{step.note}" if step.note else ""
-    return f"{step.action.value:<7} {step.target}{note}"
+    text = f"{step.action.value:<7} {step.target}"
+    if step.note:
+        is_count = step.note[0].isdigit()
+        text += ": " if step.action is Action.SKIP else ", " if is_count else " "
+        text += step.note
+    if step.rows and str(step.rows) not in step.note:
+        text += f", {counted(step.rows, 'row')}"
+    return text
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def columns() -> int:
+    """The width of the terminal, 80 where there is none."""
+    return shutil.get_terminal_size().columns
+
+
+def shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def echo(lines: Sequence[str], file: IO[str] | None = None) -> None:
+    """Print the lines; on a terminal, fold long ones and give the first word its colour."""
+    out = file or sys.stdout
+    if out is None:  # closed
+        return
+    context = click.get_current_context(silent=True)
+    colour = context.color if context is not None else None
+    is_terminal = out.isatty()
+    if is_terminal:
+        lines = [part for line in lines for part in folded(line, columns())]
+    if colour if colour is not None else is_terminal:
+        lines = [_coloured(line) for line in lines]
+    click.echo("\n".join(lines), file=out, color=colour)
+
+
+def folded(line: str, width: int) -> list[str]:
+    """Return the line as lines that fit; a word that is longer, such as a path, stays whole."""
+    if len(line) <= width or "\n" in line:
+        return [line]
+    indent = SQL_INDENT if line.startswith(SQL_INDENT) else INDENT
+    return textwrap.wrap(
+        line,
+        width,
+        subsequent_indent=f"{indent}  ",
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _coloured(line: str) -> str:
+    if line.startswith(SQL_INDENT):
+        return click.style(line, dim=True)
+    word = line.split(maxsplit=1)[0] if line.strip() else ""
+    colour = COLOURS.get(word.rstrip(":"))
+    return line.replace(word, click.style(word, fg=colour), 1) if colour else line
+
+
+def sql_lines(statement: str) -> list[str]:
+    """Return a statement as lines: as it was written if that is more than one, else with each
+    column of a table on a line of its own."""
+    text = statement.strip()
+    if "\n" not in text and re.match(r"CREATE\s+(TEMP\w*\s+)?TABLE\b", text, re.IGNORECASE):
+        text = _spread(text)
+    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+    return [*lines[:-1], f"{lines[-1]};"] if lines else []
+
+
+def _spread(sql: str) -> str:
+    """Put each part of the outermost list on its own line."""
+    depth, begin = 0, 0
+    parts: list[str] = []
+    for mark in MARKS.finditer(sql):
+        if mark[0] == "(":
+            depth += 1
+            if depth == 1 and not parts:
+                parts.append(sql[: mark.end()])
+                begin = mark.end()
+        elif mark[0] == ")":
+            depth -= 1
+            if depth == 0 and len(parts) >= 1 and begin:
+                parts += [f"  {sql[begin : mark.start()].strip()}", sql[mark.start() :]]
+                return "\n".join(parts)
+        elif mark[0] == "," and depth == 1:
+            parts.append(f"  {sql[begin : mark.end()].strip()}")
+            begin = mark.end()
+    return sql
+
+
+class Live(Watcher):
+    """Prints each migration when it begins, and each step when it ends.
+
+    On a terminal, one line more says what runs now, and for how long.
+    """
+
+    def __init__(self, *, sql: bool) -> None:
+        self.printed = False
+        self.failed: OSError | None = None  # nobody reads any more; the run goes on
+        self._sql = sql
+        self._status: StatusLine | None = None
+        if sys.stderr is not None and sys.stderr.isatty():
+            from guarded.cli.status_line import StatusLine
+
+            self._status = StatusLine()
+
+    def begins(self, name: str, direction: Direction) -> None:
+        self._print([heading(PRESENT[direction], name)])
+
+    def works(self, step: Step) -> None:
+        if self._status is not None:
+            self._status.show(step_line(step))
+
+    def ended(self, step: Step, seconds: float) -> None:
+        self._print(step_lines(step, self._sql, seconds))
+
+    def close(self) -> None:
+        """Wipe the line.  Raises the error that the output met."""
+        if self._status is not None:
+            self._status.close()
+        if self.failed is not None:
+            raise self.failed
+
+    def _print(self, lines: list[str]) -> None:
+        if self._status is not None:
+            self._status.wipe()
+        if self.failed is not None:
+            return
+        try:
+            echo(lines)
+            self.printed = True
+        except OSError as exc:
+            self.failed = exc
 
 
 def status_lines(standings: Iterable[Standing], excluded: Mapping[str, str]) -> list[str]:
@@ -152,8 +317,3 @@ def utc(at: str) -> str:
 
 def megabytes(size: int) -> str:
     return f"{size / 1e6:.1f} MB"
-
-
-def _text(statement: str) -> list[str]:
-    lines = [line.rstrip() for line in statement.strip().splitlines() if line.strip()]
-    return [*lines[:-1], f"{lines[-1]};"] if lines else []

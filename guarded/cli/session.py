@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import io
 import math
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from guarded.cli import output
 from guarded.errors import (
     BackupFailed,
     BrokenPromise,
@@ -29,6 +31,7 @@ from guarded.patience import Patience
 from guarded.project import Project
 from guarded.run import Runner
 from guarded.status import unknown_files
+from guarded.steps import Watcher
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Backend
@@ -57,6 +60,7 @@ class Session:
         self.wait = 60.0
         self.scratch: str | None = None
         self.runner: Runner | None = None
+        self.live: output.Live | None = None  # shows a run to people
         self.stdout = sys.stdout
         self.is_changing = False  # a command that changes the database has begun
 
@@ -66,6 +70,8 @@ class Session:
 
     def open_to_change(self, *, backup: bool = True, keep: bool = True) -> Runner:
         self.is_changing = True
+        if not self.json:
+            self.live = output.Live(sql=self.verbose)
         return self._open(backup, keep)
 
     def _open(self, backup: bool, keep: bool = True) -> Runner:
@@ -76,6 +82,7 @@ class Session:
             backup=backup,
             keep=keep,
             on_progress=show_progress,
+            watcher=self.live or Watcher(),
         )
         for name in unknown_files(self.project):
             warn(f"'{name}' is neither listed nor excluded in migrate.py, and is never run")
@@ -91,7 +98,7 @@ class Session:
             text = json.dumps(whole, indent=2, ensure_ascii=False)
             click.echo(text, file=self.stdout)
         elif lines:
-            click.echo("\n".join(lines), file=self.stdout)
+            output.echo(lines, self.stdout)
 
     def _waiting(self, holders: list[str]) -> None:
         by = f", held by {', '.join(holders)}" if holders else ""
@@ -126,7 +133,7 @@ def show_progress(done: int, total: int) -> None:
 
 
 def warn(text: str) -> None:
-    click.echo(f"warning: {text}", err=True)
+    output.echo([f"warning: {text}"], sys.stderr)
 
 
 class Commands(click.Group):
@@ -272,7 +279,7 @@ def run_and_exit(
     try:
         with redirect_stdout(sys.stderr) if session.json else nullcontext():
             # Whatever a migration prints, stdout has one document.
-            result = cli.main(arguments, obj=session, standalone_mode=False)
+            result = cli.main(arguments, obj=session, standalone_mode=False, color=_colour())
         status = result if isinstance(result, int) else 0
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -294,6 +301,14 @@ def run_and_exit(
     sys.exit(status)
 
 
+def _colour() -> bool | None:
+    """Whether to colour whatever the stream is; None: as the terminal can.  By the conventions of
+    https://no-color.org and https://force-color.org."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
 def _with_hint(session: Session, exc: MigrationError) -> str:
     hint = next((text for kind, text in HINTS.items() if isinstance(exc, kind)), "")
     return f"{exc}: {hint.format(command=session.project.command)}" if hint else str(exc)
@@ -311,10 +326,14 @@ def _trouble(session: Session, exc: BaseException, message: str) -> int:
             message += "; committed, but printing the result failed"
         elif not isinstance(exc, click.UsageError):
             message += "; nothing was changed"
+    if session.live is not None and session.live.failed is None:
+        session.live.close()
+        if session.live.printed and session.runner and not session.runner.committed:
+            output.echo(["rolled back"], session.stdout)
     if session.json:
         error = {"type": type(exc).__name__, "message": message}
         session.show([], error=error)
     if isinstance(exc, BrokenPromise) and len(exc.findings) > 1:
         message = "\n  ".join(["rolled back, nothing was changed:", *exc.findings])
-    click.echo(f"error: {message}", err=True)
+    output.echo([f"error: {message}"], sys.stderr)
     return COULD_NOT

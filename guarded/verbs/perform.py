@@ -43,6 +43,7 @@ from guarded.steps import (
     Outcome,
     Step,
     Target,
+    Watcher,
     found,
     statement,
 )
@@ -96,13 +97,14 @@ def run_script(
     made: Made | None,
     rows: Rows | None = None,
     keeper: Callable[[], Keeper | None] = lambda: None,
+    watcher: Watcher = Watcher(),  # noqa: B008
 ) -> Outcome:
     """Run one direction of one migration; on a clone, ``rows`` are those that it has not.
 
     ``made`` limits what a ``down`` may undo, and says from where it refills; ``keeper`` gives what
-    keeps the values that an ``up`` drops.  Raises MigrationFailed with the statement, and what
-    the verbs refuse.  Neither commits nor rolls back, and leaves it to the caller to ask the
-    ledger what was lost.
+    keeps the values that an ``up`` drops; ``watcher`` hears of the steps.  Raises MigrationFailed
+    with the statement, and what the verbs refuse.  Neither commits nor rolls back, and leaves it to
+    the caller to ask the ledger what was lost.
     """
     from guarded.verbs.migrator import GuardedMigrator
 
@@ -111,7 +113,7 @@ def run_script(
     ddl = backend.ddl(session, playhouse, ledger)
     rows = rows or Rows(session.inspector)
     look = Look(backend, session, ddl, ledger, playhouse, rows, made)
-    performer = Performer(look, keeper, made)
+    performer = Performer(look, keeper, made, watcher)
     migrator = GuardedMigrator(performer)
     started = time.perf_counter()
     with ledger.migration(script.name):
@@ -161,11 +163,15 @@ class Performer:
     """The steps of one migration so far, and how the next one is done."""
 
     def __init__(
-        self, look: Look, keeper: Callable[[], Keeper | None], undone: Made | None
+        self,
+        look: Look,
+        keeper: Callable[[], Keeper | None],
+        undone: Made | None,
+        watcher: Watcher,
     ) -> None:
         """``undone`` is what the ``up`` did that a ``down`` undoes.  ``has_read``: the migration
         asked the database something, past the verbs."""
-        self._make_keeper = keeper
+        self._make_keeper, self._watcher = keeper, watcher
         self._keeper: Keeper | None = None
         self._kept = undone.kept if undone else None
         self._refilled: set[Target] = set()
@@ -203,8 +209,10 @@ class Performer:
     def settle(self) -> None:
         """Do the changes that wait."""
         for table, action in self.look.ddl.waiting():
-            with self._step(Step(action, Target(Kind.TABLE, table))):
+            with self._step(Step(action, Target(Kind.TABLE, table))) as told:
                 self.look.ddl.settle(table)
+                if action is Action.REBUILD and not self.look.rows.is_foreseen:
+                    told["rows"] = self._changed_rows
 
     def _do(self, deed: Deed) -> None:
         change, ddl = deed.change, self.look.ddl
@@ -217,6 +225,7 @@ class Performer:
         if not waits:
             self.settle()
         if deed.loses:
+            self._watcher.works(step)
             step = self._keep(step)
         if not deed.is_raw:
             self.ledger.mean(deed.target, *ddl.affected(change))
@@ -270,12 +279,12 @@ class Performer:
             if part.target in wanted:
                 self._refilled.add(part.target)
                 change = Refill(part.target.table, part.key, part.columns, rows, part.mark)
-                with self._step(Step(Action.REFILL, part.target)):
+                with self._step(Step(Action.REFILL, part.target)) as told:
                     self.look.ddl.apply(change)
-                count = self.look.ddl.refilled
-                left = part.rows - count
-                note = f"{count} rows" + (f", {left} fit no more" if left else "")
-                self.steps[-1] = self.steps[-1]._replace(rows=count, note=note)
+                    count = self.look.ddl.refilled
+                    left = part.rows - count
+                    told["note"] = f"{count} rows" + (f", {left} fit no more" if left else "")
+                    told["rows"] = count
             else:
                 for _ in rows:
                     pass
@@ -310,6 +319,8 @@ class Performer:
             )
             self.made |= effects.makes
             self.last_statement = sql
+            if not (self._means_all or self._is_own):  # past the verbs
+                self._watcher.works(Step(Action.RUN, statement(sql)))
             cursor = execute_sql(sql, params)
             if cursor.rowcount >= 0:
                 self._changed_rows = cursor.rowcount
@@ -324,16 +335,22 @@ class Performer:
             del database.execute_sql
 
     @contextmanager
-    def _step(self, step: Step, *, is_raw: bool = False, counts: bool = False) -> Iterator[None]:
-        """One step that takes the statements sent inside of the block.
+    def _step(
+        self, step: Step, *, is_raw: bool = False, counts: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """One step that takes the statements sent inside of the block; yields where to put the
+        fields of it that only the block knows.
 
         ``is_raw``: they are the migration's own, and all that they say is meant.
         """
         self.claim_statements()
         self._changed_rows = None
         self._means_all, self._is_own = is_raw, not is_raw
+        self._watcher.works(step)
+        started = time.monotonic()
+        told: dict[str, Any] = {}
         try:
-            yield
+            yield told
         finally:
             self._means_all = self._is_own = False
         rows = self._changed_rows if counts and not self.look.rows.is_foreseen else None
@@ -345,19 +362,24 @@ class Performer:
                 sets=tuple(target for _, effects in self._unclaimed for target in effects.sets),
             )
         statements = tuple(sql for sql, _ in self._unclaimed)
-        self.steps.append(step._replace(rows=rows, statements=statements))
+        done = step._replace(rows=rows, statements=statements)._replace(**told)
+        self._record(done, time.monotonic() - started)
         self._unclaimed.clear()
 
     def _note(self, step: Step) -> None:
         """A step that takes no statement, or takes it later."""
         self.claim_statements()
+        self._record(step)
+
+    def _record(self, step: Step, seconds: float = 0.0) -> None:
         self.steps.append(step)
+        self._watcher.ended(step, seconds)
 
     def claim_statements(self) -> None:
         """A step for each statement that the migration sent past the migrator."""
         for sql, effects in self._unclaimed:
             step = Step(Action.RUN, statement(sql), statements=(sql,))
-            self.steps.append(step._replace(takes=effects.takes, sets=effects.sets))
+            self._record(step._replace(takes=effects.takes, sets=effects.sets))
         self._unclaimed.clear()
 
 

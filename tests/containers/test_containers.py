@@ -198,7 +198,7 @@ def test_a_new_migration_makes_it_wait_until_the_host_has_run_it(installation):
     body = installation.until(503, 20)
     assert body["error"]["pending"] == ["add_color"]
     process = installation.container("{{.State.Pid}} {{.State.StartedAt}}")
-    assert "applied  add_color" in installation.migrate().stdout
+    assert "applying add_color" in installation.migrate().stdout
     installation.until(200, 2)
     assert installation.container("{{.State.Pid}} {{.State.StartedAt}}") == process
     after = installation.owners()

@@ -134,7 +134,7 @@ def test_new_writes_a_file_that_runs(copy):
     assert done.returncode == 0
     assert "empty    add_nothing_yet" in done.stdout
     assert "warning line 4: up is empty" in done.stdout
-    assert "applied  add_nothing_yet" in copy().stdout
+    assert "applying add_nothing_yet" in copy().stdout
 
 
 def test_new_keeps_the_byte_order_mark_of_the_list(copy):
