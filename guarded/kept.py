@@ -13,8 +13,8 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -111,12 +111,12 @@ class Keeper:
 
     def _select(
         self, inspector: Inspector, names: Names, table: Table, part: Part, condition: str
-    ) -> Iterator[Sequence[Any]]:
+    ) -> Generator[Sequence[Any], None, None]:
         columns = ", ".join(map(names.quote, (*part.key, *part.columns)))
         where = f" WHERE {condition}" if condition else ""
         yield from inspector.execute(f"SELECT {columns} FROM {names.quote(table.name)}{where}")
 
-    def _write(self, part: Part, rows: Iterator[Sequence[Any]]) -> None:
+    def _write(self, part: Part, rows: Generator[Sequence[Any], None, None]) -> None:
         target = part.target
         head = {
             "dropped": [target.kind.value, target.table, target.name],
@@ -128,10 +128,12 @@ class Keeper:
         try:
             file = self._open()
             print(json.dumps(head, ensure_ascii=False), file=file)
-            for number, row in enumerate(rows):
-                print(_line(row), file=file)
-                if number == SAMPLE:
-                    self._look_for_room(file, part.rows)
+            begin = file.tell()
+            with closing(rows):
+                for number, row in enumerate(rows, 1):
+                    print(_line(row), file=file)
+                    if number == SAMPLE:
+                        self._look_for_room(file.tell() - begin, part.rows)
         except OSError as exc:
             raise KeptFailed(self.path, exc.strerror or str(exc)) from exc
         self.rows += part.rows
@@ -147,9 +149,9 @@ class Keeper:
                     os.chown(path, status.st_uid, status.st_gid)
         return self._file
 
-    def _look_for_room(self, file: IO[str], rows: int) -> None:
-        file.flush()
-        needed = file.tell() * rows // SAMPLE + MARGIN
+    def _look_for_room(self, sample: int, rows: int) -> None:
+        """``sample``: the bytes of the first rows, so many as SAMPLE says."""
+        needed = sample * rows // SAMPLE + MARGIN
         free = shutil.disk_usage(self.path.parent).free
         if free < needed:
             why = f"about {needed / 1e6:.1f} MB are needed, and {free / 1e6:.1f} MB are free"

@@ -353,8 +353,8 @@ class Performer:
             yield told
         finally:
             self._means_all = self._is_own = False
-        rows = self._changed_rows if counts and not self.look.rows.is_foreseen else None
-        if rows == 0:
+        rows = self._changed_rows if counts and not self.look.rows.is_foreseen else step.rows
+        if counts and rows == 0:
             step = step._replace(action=Action.SKIP, note="no row to change")
         if is_raw:
             step = step._replace(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 
 import pytest
@@ -243,3 +244,20 @@ def test_a_text_that_is_no_utf_8_comes_back_as_it_was(connect, make_runner):
         (2, "706C61696E", "text"),
         (3, "FF", "blob"),
     ]
+
+
+def test_each_drop_needs_the_room_of_its_own_values(make_project, file, connect, monkeypatch):
+    """What was dropped before it is in the file already."""
+    connect().executescript(f"""{SCHEMA}
+        WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 1000)
+        INSERT INTO pets (name, photo, weight) SELECT 'tom', zeroblob(10000), n FROM number;
+    """)
+    usage = shutil.disk_usage(".")._replace(free=20_000_000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    runner = Runner(make_project({"gone": drop("photo", "weight")}), file, backup=False)
+    (outcome,) = runner.up().outcomes
+    assert [step.rows for step in outcome.steps if step.rows] == [1003, 1003]
+    runner.down()
+    usage = usage._replace(free=1_000_000)
+    with pytest.raises(KeptFailed, match=r"about 1\d\.\d MB are needed, and 1\.0 MB are free"):
+        runner.up()
