@@ -269,19 +269,21 @@ def shadows(execute: Execute) -> dict[str, str]:
 
 
 def id_marks(execute: Execute) -> dict[str, int]:
-    """Return the highest id that each table with AUTOINCREMENT has given out."""
+    """Return the highest id that each table with AUTOINCREMENT has given out.
+
+    Of two rows for a table, SQLite reads and raises the first.
+    """
     if not has_table(execute, "sqlite_sequence"):
         return {}
-    marks = execute("SELECT name, seq FROM sqlite_sequence WHERE typeof(seq) = 'integer'")
-    return {str(name): int(mark) for name, mark in marks}
+    marks: dict[str, object] = {}
+    for name, mark in execute("SELECT name, seq FROM sqlite_sequence ORDER BY rowid"):
+        marks.setdefault(str(name), mark)
+    return {name: mark for name, mark in marks.items() if isinstance(mark, int)}
 
 
 def id_mark(execute: Execute, table: str) -> int | None:
     """The same of one table; None for a table that has given out none, or does not remember it."""
-    if not has_table(execute, "sqlite_sequence"):
-        return None
-    rows = execute("SELECT seq FROM sqlite_sequence WHERE name = ? COLLATE NOCASE", (table,))
-    return next((int(seq) for (seq,) in rows if seq is not None), None)
+    return {fold(name): mark for name, mark in id_marks(execute).items()}.get(fold(table))
 
 
 def compile_only(execute: Execute, sql: str, params: Sequence[Any] = ()) -> None:

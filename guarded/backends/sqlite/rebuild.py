@@ -9,7 +9,7 @@ is one transaction: a crash between any two statements leaves the old table wher
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from guarded.backends.interface import Execute
@@ -43,7 +43,7 @@ def rebuild(
         )
     dependents = inspect.dependents(read, table)
     old_columns = inspect.columns(read, table)
-    mark = inspect.id_mark(read, table)
+    marks = _id_marks(read, table)
     aside = free_name(read, table)
     alias = describe.rowid_alias(read, table)
 
@@ -62,8 +62,8 @@ def rebuild(
     if kept != old:
         raise Refused(f"'{table}' would keep {kept} of its {old} rows")
     write(f"DROP TABLE {quote(aside)}")
-    if mark is not None and new.autoincrement:
-        set_id_mark(write, table, mark)
+    if marks and new.autoincrement:
+        set_id_marks(write, table, marks)
     for dependent in dependents:
         assert dependent.sql is not None
         write(dependent.sql)
@@ -104,10 +104,21 @@ def _rowid_name(table: str, columns: frozenset[str]) -> str:
     raise Refused(f"'{table}' can't be rebuilt with its rowids: its columns are named {taken}")
 
 
-def set_id_mark(write: Execute, table: str, mark: int) -> None:
-    """Let the next id be higher.  The table, named as it is stored, has AUTOINCREMENT."""
+def set_id_marks(write: Execute, table: str, marks: Iterable[object]) -> None:
+    """Let the next id be higher than the first.  The table, named as it is stored, has
+    AUTOINCREMENT."""
     write("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
-    write("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, mark))
+    for mark in marks:
+        write("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, mark))
+
+
+def _id_marks(read: Execute, table: str) -> list[object]:
+    """Every number that is kept for the table, though SQLite reads only the first; empty where
+    that is no number."""
+    if inspect.id_mark(read, table) is None:
+        return []
+    rows = read("SELECT seq FROM sqlite_sequence WHERE name = ? ORDER BY rowid", (table,))
+    return [mark for (mark,) in rows]
 
 
 def free_name(read: Execute, table: str) -> str:

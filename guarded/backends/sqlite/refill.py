@@ -7,7 +7,7 @@ from typing import Any
 
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect
-from guarded.backends.sqlite.rebuild import set_id_mark
+from guarded.backends.sqlite.rebuild import set_id_marks
 from guarded.backends.sqlite.text import parse, quote
 from guarded.changes import RawText, Refill
 
@@ -85,7 +85,7 @@ def _raise_id_mark(execute: Execute, name: str, mark: int) -> None:
     if stored is None or not parse(stored.sql or "").autoincrement:
         return
     if mark > (inspect.id_mark(execute, stored.name) or 0):
-        set_id_mark(execute, stored.name, mark)
+        set_id_marks(execute, stored.name, [mark])
 
 
 def _changes(execute: Execute) -> int:

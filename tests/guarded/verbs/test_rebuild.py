@@ -201,6 +201,21 @@ def test_a_rebuild_with_foreign_keys_on_is_refused(zoo):
         rebuild(zoo.execute, zoo.execute, lambda run: run(), "loose", definition, {})
 
 
+@pytest.mark.parametrize("marks", [(9, 4, 20), (9, 20, None), (9, "many", 4)], ids=str)
+def test_every_id_mark_of_a_table_stays_though_sqlite_reads_the_first(connect, apply, marks):
+    """Two processes of a tool that writes sqlite_sequence itself leave two rows for a table."""
+    kept = "SELECT seq FROM sqlite_sequence WHERE name = 't' ORDER BY rowid"
+    connect().executescript(
+        "CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT);"
+        "INSERT INTO t VALUES (9, 'x'); DELETE FROM t"
+    )
+    connect().executemany("INSERT INTO sqlite_sequence VALUES ('t', ?)", [(m,) for m in marks[1:]])
+    apply("migrator.migrate(migrator.add_unique('t', 'a'))")
+    assert [mark for (mark,) in connect().execute(kept)] == list(marks)
+    connect().execute("INSERT INTO t (a) VALUES ('y')")
+    assert connect().execute("SELECT id FROM t").fetchall() == [(10,)]
+
+
 # What playhouse's rebuild does to the same.  `keeps` is true of a table that came through.
 
 LOSSES = [
