@@ -6,11 +6,13 @@ Reads only, and looks at the files before SQLite opens them.
 from __future__ import annotations
 
 import functools
+import re
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from guarded.backends.interface import Origin, Patience
+from guarded.backends.interface import Execute, Origin, Patience
 from guarded.backends.sqlite import backup, inspect, integrity, leftovers, processes, unknown
 from guarded.backends.sqlite.backup import megabytes
 from guarded.backends.sqlite.connect import SqliteFile, companions
@@ -21,6 +23,9 @@ from guarded.findings import Finding, Severity
 from guarded.project import Project
 from guarded.status import tables_of
 from guarded.steps import Kind
+
+NOT_UTF8 = re.compile("[\udc80-\udcff]")  # how a connection hands on such bytes: surrogateescape
+BEYOND_ASCII = "*[^\1-\x7f]*"  # for GLOB
 
 
 def examine(file: SqliteFile, project: Project, patience: Patience) -> Iterator[Finding]:
@@ -40,6 +45,7 @@ def examine(file: SqliteFile, project: Project, patience: Patience) -> Iterator[
             ("ids", _id_marks),
             ("views and triggers", _broken),
             ("schema", _texts),
+            ("texts", _texts_in_rows),
         ):
             yield from _survived(subject, functools.partial(look, inspector, project))
 
@@ -159,13 +165,46 @@ def _broken(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]
 
 def _texts(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
     for item in inspect.objects(inspector.execute):
-        if any(0xDC80 <= ord(character) <= 0xDCFF for character in item.sql or ""):
+        if NOT_UTF8.search(item.sql or ""):
             yield Finding(
                 Severity.WARNING,
                 "schema",
                 f"the text of {item} has bytes that are no UTF-8",
                 "a verb that has to write that text anew will refuse; nothing else does",
             )
+
+
+def _texts_in_rows(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+    """SQLite stores any bytes as a text; Python and PostgreSQL then refuse to read them."""
+    for table, kind in inspect.kinds_of_tables(inspector.execute).items():
+        if kind == "table" and not table.startswith("sqlite_"):
+            for column, rows in _not_utf8(inspector.execute, table).items():
+                have = "1 row has" if rows == 1 else f"{rows} rows have"
+                yield Finding(
+                    Severity.WARNING,
+                    "texts",
+                    f"table '{table}': {have} a text in '{column}' that is no UTF-8",
+                    "an application may fail to read it: read it as CAST(… AS BLOB), decode it "
+                    "as what it was written in, often latin-1, and write it anew",
+                )
+
+
+def _not_utf8(execute: Execute, table: str) -> Counter[str]:
+    """Count such texts of each column.  SQLite sorts out the plain ones, where nearly all are."""
+    columns = [column.name for column in inspect.columns(execute, table) if not column.generated]
+    texts = [f"iif(typeof({quote(name)}) = 'text', {quote(name)}, NULL)" for name in columns]
+    # GLOB reads no further than a NUL.
+    odd = " OR ".join(f"{text} GLOB ?1 OR instr({text}, char(0))" for text in texts)
+    rows = execute(
+        f"SELECT {', '.join(texts)} FROM {inspect.unindexed(execute, table)} WHERE {odd}",
+        (BEYOND_ASCII,),
+    )
+    return Counter(
+        column
+        for row in rows
+        for column, text in zip(columns, row)
+        if text is not None and NOT_UTF8.search(text)
+    )
 
 
 def _empty_keys(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:

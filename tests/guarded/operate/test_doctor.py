@@ -259,6 +259,29 @@ def test_a_damaged_file_is_a_finding_after_what_is_around_it(runner, path):
     assert findings[-1].remedy == "restore a backup"
 
 
+def test_texts_in_rows_that_are_not_utf8_are_told(runner, connect):
+    """Whatever is around them: a NUL, other tables of other programs, generated columns."""
+    connect().executescript(
+        r"""
+        CREATE TABLE "their café" (a TEXT, b, loud TEXT AS (upper(a)), PRIMARY KEY (a)) WITHOUT ROWID;
+        INSERT INTO "their café" (a, b) VALUES ('é', x'e9'), (CAST(x'e9' AS TEXT), 5), ('z', '☃'),
+            ('y', 'a' || char(0) || CAST(x'80' AS TEXT)), ('x', 'a' || char(0) || 'é');
+        CREATE VIEW seen AS SELECT a FROM "their café";
+        UPDATE meetings SET title = CAST(x'63616663e9' AS TEXT);
+        """
+    )
+    ((count,),) = connect().execute("SELECT count(*) FROM meetings")
+    have = "1 row has" if count == 1 else f"{count} rows have"
+    assert sorted(found(runner, "texts")) == [
+        (WARNING, f"table 'meetings': {have} a text in 'title' that is no UTF-8"),
+        (WARNING, "table 'their café': 1 row has a text in 'a' that is no UTF-8"),
+        (WARNING, "table 'their café': 1 row has a text in 'b' that is no UTF-8"),
+    ]
+    connect().execute("UPDATE meetings SET title = 'café'")
+    connect().execute('DROP TABLE "their café"')
+    assert found(runner, "texts") == []
+
+
 def test_rows_of_no_table_among_the_id_marks_are_told(runner, connect):
     connect().executescript(
         """
