@@ -120,8 +120,8 @@ class Ddl(Protocol):
     def refusal_of_type(self, table: Table, column: Column, type_: str) -> str | None:
         """Why the column can't get this type, or None."""
 
-    def altered_by_type(self, table: Table, column: Column, type_: str) -> str | None:
-        """A condition for rows whose value the type would change for good; None for no row."""
+    def altered_by_type(self, table: Table, column: Column, type_: str) -> dict[str, str]:
+        """Conditions for rows whose value would not stay, each with what would happen to them."""
 
     def resting(self, change: Fill) -> str:
         """The triggers that rest while the change is made, in words, or nothing."""

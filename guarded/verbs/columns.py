@@ -325,12 +325,12 @@ def alter_column_type(
         return
     if why := look.ddl.refusal_of_type(found, present, wanted):
         raise Refused(f"{target} can't become {said}: {why}")
-    if cast is None and (condition := look.ddl.altered_by_type(found, present, wanted)):
-        rows = look.rows.count(found.name, condition)
-        if rows:
+    altered = look.ddl.altered_by_type(found, present, wanted) if cast is None else {}
+    for condition, would in altered.items():
+        if rows := look.rows.count(found.name, condition):
             raise Refused(
-                f"{target} can't become {said}: {rows} row{'s' * (rows != 1)} would get another "
-                f"value, which can't be changed back; give a cast, or change them first: "
+                f"{target} can't become {said}: {rows} row{'s' * (rows != 1)} {would}; give a "
+                "cast, or change them first: "
                 f"SELECT * FROM {look.names.quote(found.name)} WHERE {condition}"
             )
     change = SetType(found.name, present.name, wanted, cast)

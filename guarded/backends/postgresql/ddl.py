@@ -120,14 +120,15 @@ class PostgresqlDdl:
     def refusal_of_type(self, table: Table, column: Column, type_: str) -> str | None:
         return None
 
-    def altered_by_type(self, table: Table, column: Column, type_: str) -> str | None:
+    def altered_by_type(self, table: Table, column: Column, type_: str) -> dict[str, str]:
         """PostgreSQL refuses what it can't convert; what it would round or cut is looked for."""
         old, new = column.storage, _spelled(type_)
         bare = new.partition("(")[0]
         if new in WIDENING.get(old.partition("(")[0], ()) or bare in ("text", "character varying"):
-            return None
+            return {}
         name = quote(column.name)
-        return f"{name} IS NOT NULL AND {name}::{type_}::text IS DISTINCT FROM {name}::text"
+        differs = f"{name} IS NOT NULL AND {name}::{type_}::text IS DISTINCT FROM {name}::text"
+        return {differs: "would get another value, which can't be changed back"}
 
     def resting(self, change: Fill) -> str:
         triggers = self._triggers(change.table)

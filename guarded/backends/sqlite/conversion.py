@@ -7,21 +7,30 @@ from guarded.backends.sqlite.describe import affinity
 from guarded.backends.sqlite.text import quote
 from guarded.schema import Column, Table
 
+# Values that a column of a STRICT table does not store, https://www.sqlite.org/stricttables.html.
+UNFIT = {
+    "INTEGER": "a TEXT value that is no number, a fraction or a BLOB value",
+    "INT": "a TEXT value that is no number, a fraction or a BLOB value",
+    "REAL": "a TEXT value that is no number, or a BLOB value",
+    "TEXT": "a BLOB value",
+    "BLOB": "a value that is no BLOB",
+}
 
-def altered(table: Table, column: Column, type_: str) -> str | None:
-    """A condition for the rows whose value would not come back, or that a STRICT table would not
-    take; None where there is none."""
+
+def altered(table: Table, column: Column, type_: str) -> dict[str, str]:
+    """Conditions for the rows whose value would not stay, each with what would happen to them."""
     is_strict = "STRICT" in table.options
     storage = type_.upper() if is_strict else affinity(type_)
-    conditions = []
-    if storage != column.storage:
-        conditions.append(_changed(column, storage))
-    if storage != column.storage and is_strict:
-        conditions.append(_unfit(column, storage))
+    found = {}
+    if storage != column.storage and (changed := _changed(column, storage)):
+        found[changed] = "would get another value, which can't be changed back"
+    if storage != column.storage and is_strict and storage in UNFIT:
+        found[_unfit(column, storage)] = (
+            f"would be refused by the STRICT table, for {UNFIT[storage]}"
+        )
     if type_.upper() == "INTEGER" and table.key == (column.name,) and not table.is_numbered:
-        conditions.append(f"{quote(column.name)} IS NULL")  # SQLite would give it an id
-    found = [condition for condition in conditions if condition is not None]
-    return " OR ".join(found) if found else None
+        found[f"{quote(column.name)} IS NULL"] = "would get an id"
+    return found
 
 
 def _changed(column: Column, storage: str) -> str | None:
@@ -45,8 +54,8 @@ def _changed(column: Column, storage: str) -> str | None:
     return found.get(storage)
 
 
-def _unfit(column: Column, storage: str) -> str | None:
-    """The rows that a STRICT table refuses, https://www.sqlite.org/stricttables.html."""
+def _unfit(column: Column, storage: str) -> str:
+    """The rows that have one of UNFIT."""
     name = quote(column.name)
     number = f"CAST({name} AS NUMERIC)"
     is_none = f"typeof({name}) = 'blob' OR typeof({name}) = 'text' AND +{name} <> {number}"
@@ -57,4 +66,4 @@ def _unfit(column: Column, storage: str) -> str | None:
         "REAL": f"({is_none})",
         "TEXT": f"(typeof({name}) = 'blob')",
         "BLOB": f"(typeof({name}) NOT IN ('blob', 'null'))",
-    }.get(storage)
+    }[storage]

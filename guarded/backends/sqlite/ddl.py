@@ -141,7 +141,7 @@ class SqliteDdl:
             return None
         return f"it is the rowid, and SQLite would not assign ids to {type_}; keep INTEGER"
 
-    def altered_by_type(self, table: Table, column: Column, type_: str) -> str | None:
+    def altered_by_type(self, table: Table, column: Column, type_: str) -> dict[str, str]:
         return conversion.altered(table, column, type_)
 
     def resting(self, change: Fill) -> str:

@@ -55,29 +55,63 @@ def test_values_come_back(database, make_runner, table, column, up, down):
 
 
 @pytest.mark.parametrize(
-    ("table", "column", "up", "count"),
+    ("table", "column", "up", "said"),
     [
-        pytest.param("t", "s", "IntegerField()", "1 row", id="leading zeros"),
-        pytest.param("t", "s", "FloatField()", "2 rows", id="a text that becomes another"),
-        pytest.param("t", "z", "BareField(constraints=[])", "", id="nothing to change"),
-        pytest.param("strict", "s", "IntegerField()", "1 row", id="no number in a STRICT table"),
-        pytest.param("strict", "n", "IntegerField()", "1 row", id="a half in a STRICT table"),
         pytest.param(
-            "strict", "a", "FloatField()", "2 rows", id="text and bytes in a STRICT table"
+            "t", "s", "IntegerField()", "1 row would get another value", id="leading zeros"
         ),
-        pytest.param("strict", "s", "BlobField()", "2 rows", id="text as bytes in a STRICT table"),
         pytest.param(
-            "keyed", "id", "IntegerField()", "2 rows", id="NULL in what becomes the rowid"
+            "t",
+            "s",
+            "FloatField()",
+            "2 rows would get another value",
+            id="a text that becomes another",
+        ),
+        pytest.param("t", "z", "BareField(constraints=[])", "", id="nothing to change"),
+        pytest.param(
+            "strict",
+            "s",
+            "IntegerField()",
+            "1 row would be refused by the STRICT table, for a TEXT value",
+            id="no number in a STRICT table",
+        ),
+        pytest.param(
+            "strict",
+            "n",
+            "IntegerField()",
+            "1 row would be refused by the STRICT table, for a TEXT value that is no number, a fraction",
+            id="a half in a STRICT table",
+        ),
+        pytest.param(
+            "strict",
+            "a",
+            "FloatField()",
+            "2 rows would be refused by the STRICT table, for a TEXT value that is no number, or a BLOB value",
+            id="text and bytes in a STRICT table",
+        ),
+        pytest.param(
+            "strict",
+            "s",
+            "BlobField()",
+            "2 rows would be refused by the STRICT table, for a value that is no BLOB",
+            id="text as bytes in a STRICT table",
+        ),
+        pytest.param(
+            "keyed",
+            "id",
+            "IntegerField()",
+            "2 rows would get an id",
+            id="NULL in what becomes the rowid",
         ),
     ],
 )
 def test_values_that_would_not_come_back_are_counted(
-    database, make_runner, table, column, up, count
+    database, make_runner, table, column, up, said
 ):
     runner = altered(make_runner, table, column, up, "TextField()")
-    if not count:
+    if not said:
         runner.up()
         return
     for ask in (runner.forecast, runner.up):
-        with pytest.raises(Refused, match=f"can't become .*: {count} would get another value"):
+        with pytest.raises(Refused, match=f"can't become .*: {said}"):
             ask()
