@@ -100,6 +100,10 @@ def drop_table(
     change, target = DropTable(found.name), table_of(found.name)
     if why := look.kept(target):
         yield Skip(target, why)
+        for index in found.indexes:  # which create_table added to the table that it found
+            target = index_of(found.name, index.name)
+            if index.sql is not None and look.kept(target) is None:
+                yield Deed(Action.DROP, target, DropIndex(found.name, index.name))
         return
     if obstacles := look.ddl.obstacles(change):
         raise Refused(
@@ -220,7 +224,10 @@ def _skip(
     by_name = sorted(table.indexes, key=lambda index: not look.is_same(index.name, name))
     for index in by_name:
         is_named = look.is_same(index.name, name)
-        if not is_named and (index.origin != "c" or not _has_columns(look, index, columns)):
+        # A UNIQUE of the table serves a model; add_index is asked for an index that stays when
+        # the constraint goes.
+        serves = index.origin == "c" or (index.origin == "u" and not refuses)
+        if not is_named and not (serves and _has_columns(look, index, columns)):
             continue
         same = _is_made_by(look, index, table.name, sql)
         if is_named:

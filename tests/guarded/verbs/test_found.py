@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from guarded.errors import Refused
@@ -191,3 +193,45 @@ def test_what_can_not_be_meant_is_said_before(database, make_runner, verb, words
         runner.forecast()
     with pytest.raises(Refused, match=words):
         runner.up()
+
+
+def test_a_unique_of_the_table_serves_a_model_and_an_index_made_beside_it_goes(
+    database, make_runner
+):
+    model = """
+class People(Model):
+    name = CharField(constraints=[SQL("DEFAULT 'x'")])
+    age = IntegerField(null=True)
+    code = IntegerField(null=True, unique=True)
+    boss = IntegerField(null=True, index=True)
+    class Meta:
+        indexes = [(("name", "age"), True), (("age", "name"), True)]
+m.migrate(m.create_table(People))"""
+    before = everything(database)
+    down = "migrator.migrate(migrator.drop_table('people'))"
+    runner = make_runner({"step": migration(f"m = migrator{model}", down)})
+    done = runner.up()
+    assert [(s.action.value, str(s.target), s.note) for o in done.outcomes for s in o.steps] == [
+        ("skip", "people", "already there"),
+        ("skip", "people_code", "already there as sqlite_autoindex_people_1"),
+        ("create", "people_boss", ""),
+        ("skip", "people_name_age", "already there as sqlite_autoindex_people_2"),
+        ("create", "people_age_name", ""),
+    ]
+    done = runner.down()
+    assert [(s.action.value, str(s.target), s.note) for o in done.outcomes for s in o.steps] == [
+        ("skip", "people", "kept: it is older than this migration"),
+        ("drop", "people_age_name", ""),
+        ("drop", "people_boss", ""),
+    ]
+    assert everything(database) == before
+
+
+def test_an_index_that_a_migration_names_is_made_beside_a_unique(database, apply):
+    """So that it stays when the constraint goes."""
+    apply(
+        "migrator.migrate(migrator.add_index('people', ('code',), True),"
+        " migrator.drop_constraint('people', 'uniq_code'))"
+    )
+    with pytest.raises(sqlite3.IntegrityError, match=r"people\.code"):
+        database.execute("INSERT INTO people (code) VALUES (1)")
