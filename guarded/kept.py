@@ -1,7 +1,8 @@
 """Values that an ``up`` drops, in a file of their own, from which its ``down`` refills.
 
 A file is one JSON value a line: first what was dropped and from where, then its rows, and so on.
-Rows in which every dropped value is NULL or the default are left out: the default brings them back.
+Rows in which a dropped column has its default, or NULL where it has none, are left out: the column
+comes back with these.
 """
 
 from __future__ import annotations
@@ -70,10 +71,10 @@ class Keeper:
         else:
             (column,) = [c for c in table.columns if c.name == target.name]
             key, columns = table.key, (column.name,)
-            quoted = names.quote(column.name)
-            condition = f"{quoted} IS NOT NULL"
+            comes_back = "NULL"
             if column.meaning is not None and CONSTANT.match(column.meaning):
-                condition += f" AND {quoted} <> {column.meaning}"
+                comes_back = column.meaning
+            condition = names.differs(names.quote(column.name), comes_back)
             if column.generated:
                 return 0
         try:

@@ -42,6 +42,9 @@ class Names(Protocol):
     def literal(self, value: object) -> str:
         """A Python value as SQL."""
 
+    def differs(self, one: str, two: str) -> str:
+        """A condition: the values of two expressions are not the same; NULL is the same as NULL."""
+
     def spelling(self, sql: str) -> str:
         """One spelling for all spellings of a type or an expression."""
 

@@ -124,6 +124,10 @@ class PostgresqlNames:
     quote = staticmethod(quote)
     literal = staticmethod(literal)
 
+    def differs(self, one: str, two: str) -> str:
+        # As text, because json has no equality.
+        return f"({one})::text IS DISTINCT FROM ({two})::text"
+
     def spelling(self, sql: str) -> str:
         """In lower case, without quotes around a name that needs none; a type by its full name."""
         words = []

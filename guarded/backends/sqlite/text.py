@@ -427,6 +427,9 @@ class SqliteNames:
     def affinity(self, storage: str) -> str:
         return storage
 
+    def differs(self, one: str, two: str) -> str:
+        return f"(typeof({one}) <> typeof({two}) OR {one} IS NOT {two} COLLATE BINARY)"
+
     def meaning(self, default: str, storage: str) -> str | None:
         from guarded.backends.sqlite.describe import meaning
 

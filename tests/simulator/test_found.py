@@ -1,0 +1,39 @@
+"""Faults that the simulator found, each shrunk to a script: the start, a migration, its way back."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import migration
+
+KEY = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT"
+# The start, up, down, and a query that gives the same before and after both.
+THERE_AND_BACK = [
+    pytest.param(
+        f"{KEY} DEFAULT 'x'); INSERT INTO t VALUES (1, NULL), (2, 'y'), (3, 'x')",
+        "migrator.migrate(migrator.drop_column('t', 'a'))",
+        "migrator.migrate(migrator.add_column('t', 'a', TextField(null=True, constraints=[SQL(\"DEFAULT 'x'\")])))",
+        id="NULL in a column with a default comes back as NULL",
+    ),
+    pytest.param(
+        f"{KEY} DEFAULT 'x' COLLATE NOCASE); INSERT INTO t VALUES (1, 'X'), (2, 'x')",
+        "migrator.migrate(migrator.drop_column('t', 'a'))",
+        "migrator.migrate(migrator.add_column('t', 'a', TextField(null=True, constraints=[SQL(\"DEFAULT 'x' COLLATE NOCASE\")])))",
+        id="a value that its collation takes for the default comes back",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("start", "up", "down"), THERE_AND_BACK)
+def test_down_brings_back(connect, make_runner, start, up, down):
+    connection = connect()
+    connection.executescript(start)
+    columns = ", ".join(f'"{row[1]}"' for row in connection.execute("PRAGMA table_info(t)"))
+    look = f"SELECT {columns} FROM t ORDER BY 1"
+    types = "SELECT name, type, \"notnull\", dflt_value FROM pragma_table_info('t') ORDER BY 1"
+    before = connection.execute(look).fetchall(), connection.execute(types).fetchall()
+    runner = make_runner({"a": migration(up, down)})
+    runner.up()
+    runner.down()
+    assert (connection.execute(look).fetchall(), connection.execute(types).fetchall()) == before
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
