@@ -21,6 +21,12 @@ THERE_AND_BACK = [
         "migrator.migrate(migrator.add_column('t', 'a', TextField(null=True, constraints=[SQL(\"DEFAULT 'x' COLLATE NOCASE\")])))",
         id="a value that its collation takes for the default comes back",
     ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.rename_table('t', 'u')); migrator.migrate(migrator.drop_table('u'))",
+        f"migrator.migrate(migrator.sql('{KEY.replace('TABLE t', 'TABLE u')})'), migrator.rename_table('u', 't'))",
+        id="a table made by SQL has its rows again before it is renamed",
+    ),
 ]  # fmt: skip
 
 
