@@ -179,6 +179,7 @@ class Performer:
         self.steps: list[Step] = []
         self.made: set[Target] = set()
         self.found: set[Found] = set()
+        self._changed: set[Found] = set()  # what is so because of this migration
         self.last_statement = ""
         self.has_read = False
         self._means_all = self._is_own = False
@@ -197,14 +198,16 @@ class Performer:
         self.refill()  # what statements of its own made
         for item in verb(self.look, *arguments):
             if isinstance(item, So):
-                self.found.add(found(item.verb, item.target))
+                self.found |= {found(item.verb, item.target)} - self._changed
             elif isinstance(item, Skip):
                 self._note(Step(Action.SKIP, item.target, item.why))
                 if item.is_so:
-                    self.found.add(found(name, item.target))
+                    self.found |= {found(name, item.target)} - self._changed
             else:
                 # From here on it is so because of this migration.
-                self.found -= {found(v, item.target) for v in (name, *INVERSES.get(name, ()))}
+                facts = {found(v, item.target) for v in (name, *INVERSES.get(name, ()))}
+                self.found -= facts
+                self._changed |= facts
                 self._do(item)
 
     def settle(self) -> None:
@@ -296,6 +299,7 @@ class Performer:
         """Give what this migration made or found its new name, and what it undoes."""
         fold = self.look.names.fold
         self.found = {renamed(fact, target, new_name, fold) for fact in self.found}
+        self._changed = {renamed(fact, target, new_name, fold) for fact in self._changed}
         if self.look.undo is not None:
             self.look.undo.follow(target, new_name)
         if target.kind is Kind.TABLE:

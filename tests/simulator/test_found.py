@@ -27,6 +27,12 @@ THERE_AND_BACK = [
         f"migrator.migrate(migrator.sql('{KEY.replace('TABLE t', 'TABLE u')})'), migrator.rename_table('u', 't'))",
         id="a table made by SQL has its rows again before it is renamed",
     ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "for _ in 'twice': migrator.migrate(migrator.alter_column_type('t', 'a', IntegerField()))",
+        "migrator.migrate(migrator.alter_column_type('t', 'a', TextField()))",
+        id="a type that is altered twice is altered back",
+    ),
 ]  # fmt: skip
 
 
