@@ -33,6 +33,12 @@ THERE_AND_BACK = [
         "migrator.migrate(migrator.alter_column_type('t', 'a', TextField()))",
         id="a type that is altered twice is altered back",
     ),
+    pytest.param(
+        'CREATE TABLE t (id INTEGER PRIMARY KEY, "check" TEXT, a TEXT CHECK (a <> \'no\')); INSERT INTO t VALUES (1, 2, 3)',
+        "migrator.migrate(migrator.drop_column('t', 'check'))",
+        "migrator.migrate(migrator.add_column('t', 'check', TextField(null=True)))",
+        id="a keyword is no column that has its name",
+    ),
 ]  # fmt: skip
 
 

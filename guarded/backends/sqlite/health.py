@@ -15,7 +15,7 @@ from typing import NamedTuple
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect, unknown
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.text import Token, fold, names_in, quote, tokens, unquote
+from guarded.backends.sqlite.text import Token, fold, identifiers, names_in, quote, tokens
 from guarded.steps import Kind, Target
 
 Ailments = dict[Target, str]
@@ -224,8 +224,7 @@ def mentioned(sql: str | None) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def _mentioned(sql: str) -> frozenset[str]:
-    words = (token for token in tokens(sql) if token.kind in ("word", "quoted"))
-    return frozenset(fold(unquote(token.text)) for token in words)
+    return identifiers(tokens(sql))
 
 
 def _arguments(words: list[Token]) -> list[list[Token]]:

@@ -63,6 +63,17 @@ PATTERN = r"""
     """
 
 
+# Keywords that name nothing unless they are quoted, https://www.sqlite.org/lang_keywords.html.
+RESERVED = frozenset((
+    "ADD", "ALL", "ALTER", "AND", "AS", "AUTOINCREMENT", "BETWEEN", "CASE", "CHECK", "COLLATE",
+    "COMMIT", "CONSTRAINT", "CREATE", "DEFAULT", "DEFERRABLE", "DELETE", "DISTINCT", "DROP",
+    "ELSE", "ESCAPE", "EXISTS", "FOREIGN", "FROM", "GROUP", "HAVING", "IN", "INDEX", "INSERT",
+    "INTO", "IS", "ISNULL", "JOIN", "LIMIT", "NOT", "NOTHING", "NOTNULL", "NULL", "ON", "OR",
+    "ORDER", "PRIMARY", "REFERENCES", "RETURNING", "SELECT", "SET", "TABLE", "THEN", "TO",
+    "TRANSACTION", "UNION", "UNIQUE", "UPDATE", "USING", "VALUES", "WHEN", "WHERE",
+))  # fmt: skip
+
+
 class Token(NamedTuple):
     """A piece ``sql[start:end]`` that means something, so neither white space nor comment."""
 
@@ -108,6 +119,12 @@ def mentions_any(sql: str | None, names: Iterable[str]) -> bool:
 def names_in(sql: str) -> frozenset[str]:
     """All that could be an identifier there, folded; SQLite takes ``'a'`` for one too."""
     return frozenset(fold(token.name) for token in tokens(sql) if token.name is not None)
+
+
+def identifiers(parts: Iterable[Token]) -> frozenset[str]:
+    """The identifiers among these tokens, folded; no string is one, and no reserved word."""
+    found = (t.name for t in parts if t.kind != "string" and t.keyword not in RESERVED)
+    return frozenset(fold(name) for name in found if name is not None)
 
 
 def inside(parts: Sequence[Token]) -> list[Token]:
@@ -182,8 +199,8 @@ class Constraint(NamedTuple):
 
     @property
     def names(self) -> frozenset[str]:
-        """Every identifier in it, folded, whatever it means there."""
-        return frozenset(fold(t.name) for t in self.tokens if t.kind != "string" and t.name)
+        """Every identifier in it, folded, whatever it means there; its own name is none."""
+        return identifiers(self.definition)
 
 
 class ColumnDefinition(NamedTuple):
