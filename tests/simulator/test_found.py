@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import migration
+from guarded.errors import Refused
+from tests.conftest import migration, schema_of
 
 KEY = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT"
 # The start, up, down, and a query that gives the same before and after both.
@@ -55,3 +56,29 @@ def test_down_brings_back(connect, make_runner, start, up, down):
     runner.down()
     assert (connection.execute(look).fetchall(), connection.execute(types).fetchall()) == before
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize(
+    ("start", "up", "words"),
+    [
+        pytest.param(
+            f'{KEY}); CREATE VIEW v AS SELECT id, "a" FROM t',
+            "migrator.migrate(migrator.drop_column('t', 'a'))",
+            "view 'v'",
+            id="a view that has the column in double quotes",
+        ),
+        pytest.param(
+            f'{KEY}); CREATE TABLE u (x); CREATE TRIGGER r AFTER INSERT ON u BEGIN DELETE FROM t WHERE "a" = 1; END',
+            "migrator.migrate(migrator.drop_column('t', 'a'))",
+            "trigger 'r'",
+            id="a trigger that has the column in double quotes",
+        ),
+    ],
+)
+def test_it_is_refused(connect, make_runner, start, up, words):
+    connection = connect()
+    connection.executescript(start)
+    before = schema_of(connection)
+    with pytest.raises(Refused, match=words):
+        make_runner({"a": migration(up)}).up()
+    assert schema_of(connection) == before

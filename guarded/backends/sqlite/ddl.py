@@ -464,7 +464,7 @@ class SqliteDdl:
             ((version,),) = self.read("PRAGMA schema_version")
             key = version, frozenset(map(fold, tables))
             if self._known_ailments[0] != key:
-                self._known_ailments = key, ailments(self.read, tables)
+                self._known_ailments = key, ailments(self.read, tables, takes_strings=False)
         return self._known_ailments[1]
 
 

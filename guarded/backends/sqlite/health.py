@@ -15,21 +15,33 @@ from typing import NamedTuple
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect, unknown
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.text import Token, fold, identifiers, names_in, quote, tokens
+from guarded.backends.sqlite.text import (
+    Token,
+    fold,
+    identifiers,
+    names_in,
+    never_strings,
+    quote,
+    tokens,
+)
 from guarded.steps import Kind, Target
 
 Ailments = dict[Target, str]
 
 
-def ailments(read: Execute, tables: Iterable[str] | None = None) -> Ailments:
+def ailments(
+    read: Execute, tables: Iterable[str] | None = None, *, takes_strings: bool = True
+) -> Ailments:
     """Of all that speaks of these tables, directly or through a view; None: of everything.
 
-    Compiles on a clone, runs nothing.  The same text among the same texts is tried once.
+    ``takes_strings``: to SQLite, a name in double quotes that is none is a string.  Without it, a
+    view that speaks of a column that is gone is not sound.  Compiles on a clone, runs nothing.  The
+    same text among the same texts is tried once.
     """
     schema = _Schema(read)
     about = None if tables is None else schema.speaking_of({fold(name) for name in tables})
     subjects = [s for s in schema.subjects() if about is None or s.names & about]
-    keys = {subject: (subject.kind, schema.texts(subject)) for subject in subjects}
+    keys = {s: (s.kind, takes_strings, schema.texts(s)) for s in subjects}
     if new := [subject for subject in subjects if keys[subject] not in _TRIED]:
         if len(_TRIED) > KEPT:
             _TRIED.clear()
@@ -37,7 +49,10 @@ def ailments(read: Execute, tables: Iterable[str] | None = None) -> Ailments:
         with closing(_uncached()) as clone:
             stand_ins = clone_schema(read, clone, only=needed)
             for subject in new:
-                _TRIED[keys[subject]] = _reason(clone, stand_ins, subject)
+                reason = _reason(clone, stand_ins, subject)
+                if reason is None and not takes_strings:
+                    reason = _reason_without_strings(clone, stand_ins, subject)
+                _TRIED[keys[subject]] = reason
     found = ((subject.target, _TRIED[keys[subject]]) for subject in subjects)
     return {target: why for target, why in found if why is not None}
 
@@ -61,7 +76,7 @@ class _Subject(NamedTuple):
 
 
 KEPT = 10_000
-_TRIED: dict[tuple[Kind, tuple[str, ...]], str | None] = {}
+_TRIED: dict[tuple[Kind, bool, tuple[str, ...]], str | None] = {}
 
 
 class _Schema:
@@ -146,6 +161,23 @@ def _reason(
     parents = dict.fromkeys(key.parent for key in inspect.foreign_keys(clone.execute, item.name))
     gone = [name for name in parents if not inspect.has_table(clone.execute, name)]
     return f"no such table: {gone[0]}" if gone else None
+
+
+def _reason_without_strings(
+    clone: sqlite3.Connection, stand_ins: unknown.StandIns, subject: _Subject
+) -> str | None:
+    item, sql = subject.item, never_strings(subject.item.sql or "")
+    if subject.kind not in (Kind.VIEW, Kind.TRIGGER) or sql == item.sql:
+        return None
+    if subject.kind is Kind.TRIGGER:
+        return _try_trigger(clone, stand_ins, item._replace(sql=sql))
+    clone.execute(f"DROP VIEW {quote(item.name)}")
+    try:
+        stand_ins.execute(sql)
+        return _try(stand_ins, f"SELECT * FROM {quote(item.name)}")
+    finally:
+        clone.execute(f"DROP VIEW IF EXISTS {quote(item.name)}")
+        stand_ins.execute(item.sql or "")
 
 
 def clone_schema(

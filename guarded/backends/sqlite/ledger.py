@@ -136,7 +136,7 @@ class SqliteLedger:
             self._refuse_parts(touched)
         if touched.objects and self._ailments is None and not is_own:
             with self.trusting():
-                self._ailments = health.ailments(self._execute)
+                self._ailments = health.ailments(self._execute, takes_strings=False)
         if touched.objects:  # another trigger may fire from now on
             self._known.clear()
         self._known.add(sql)
@@ -267,7 +267,7 @@ class SqliteLedger:
         before = self._ailments
         if before is None:
             return []
-        after = health.ailments(self._execute)
+        after = health.ailments(self._execute, takes_strings=False)
         return [
             (target, why)
             for target, why in after.items()

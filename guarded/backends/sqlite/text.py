@@ -121,6 +121,17 @@ def names_in(sql: str) -> frozenset[str]:
     return frozenset(fold(token.name) for token in tokens(sql) if token.name is not None)
 
 
+def never_strings(sql: str) -> str:
+    """The same text with each name in double quotes as one in back-ticks, which is no string even
+    where there is no such name, https://www.sqlite.org/quirks.html."""
+    pieces, last = [], 0
+    for token in tokens(sql):
+        if token.kind == "quoted" and token.text[0] == '"':
+            pieces += [sql[last : token.start], "`", unquote(token.text).replace("`", "``"), "`"]
+            last = token.end
+    return "".join([*pieces, sql[last:]])
+
+
 def identifiers(parts: Iterable[Token]) -> frozenset[str]:
     """The identifiers among these tokens, folded; no string is one, and no reserved word."""
     found = (t.name for t in parts if t.kind != "string" and t.keyword not in RESERVED)
