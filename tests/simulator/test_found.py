@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guarded.errors import Refused
+from guarded.errors import MigrationError
 from tests.conftest import migration, schema_of
 
 KEY = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT"
@@ -73,12 +73,18 @@ def test_down_brings_back(connect, make_runner, start, up, down):
             "trigger 'r'",
             id="a trigger that has the column in double quotes",
         ),
+        pytest.param(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY) STRICT; INSERT INTO t VALUES (1)",
+            "migrator.migrate(migrator.add_column('t', 'a', DoubleField(null=True, constraints=[SQL(\"DEFAULT X'00'\")])))",
+            "'t.a' can't be added|non-REAL value",
+            id="a default that the rows of a STRICT table can't have",
+        ),
     ],
 )
 def test_it_is_refused(connect, make_runner, start, up, words):
     connection = connect()
     connection.executescript(start)
     before = schema_of(connection)
-    with pytest.raises(Refused, match=words):
+    with pytest.raises(MigrationError, match=words):
         make_runner({"a": migration(up)}).up()
     assert schema_of(connection) == before

@@ -15,6 +15,14 @@ UNFIT = {
     "TEXT": "a BLOB value",
     "BLOB": "a value that is no BLOB",
 }
+# The kinds of values that it stores, but for NULL.
+FITS = {
+    "INTEGER": ("integer",),
+    "INT": ("integer",),
+    "REAL": ("real",),
+    "TEXT": ("text",),
+    "BLOB": ("blob",),
+}
 
 
 def altered(table: Table, column: Column, type_: str) -> dict[str, str]:

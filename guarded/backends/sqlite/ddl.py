@@ -64,7 +64,7 @@ from guarded.changes import (
 from guarded.changes import (
     CreateTable as NewTable,
 )
-from guarded.errors import Refused
+from guarded.errors import Refused, RowsDoNotFit
 from guarded.schema import Column, ForeignKey, Index, Table
 from guarded.steps import Action, Kind, Target
 
@@ -337,6 +337,22 @@ class SqliteDdl:
     def _add_column(self, change: AddColumn) -> None:
         sql = f"ALTER TABLE {quote(change.table)} ADD COLUMN {change.definition}"
         self._alter.run(lambda: self._execute(sql))
+        self._refuse_unfit(change)
+
+    def _refuse_unfit(self, change: AddColumn) -> None:
+        """SQLite 3.40 gives the rows of a STRICT table any default, which then is damage."""
+        definition = self._definition(self._stored(change.table))
+        column = definition.column(change.column)
+        if not definition.strict or column.constraint("DEFAULT") is None:
+            return
+        # One row tells, because the default is the same in all of them.
+        name, type_ = quote(column.name), column.type.upper()
+        for (kind,) in self.read(f"SELECT typeof({name}) FROM {quote(change.table)} LIMIT 1"):
+            if type_ in conversion.UNFIT and kind not in ("null", *conversion.FITS[type_]):
+                raise RowsDoNotFit(
+                    f"column '{change.table}.{column.name}' can't be added: its default would be "
+                    f"{conversion.UNFIT[type_]}, which a STRICT table refuses; give it another"
+                )
 
     def _drop_column(self, change: DropColumn) -> None:
         # It writes every row anew, by the key; a stand-in must not compare keys.
