@@ -33,6 +33,13 @@ faults: $(VENV)/.check
 edits: $(VENV)/.check
 	EDITS=full $(BIN)/python -m pytest -q tests/guarded/backends/sqlite/test_catalogue.py
 
+# Cases from seeds, until one shows a fault: make simulate SEED=1 SECONDS=60 JOBS=1
+SEED ?= 1
+SECONDS ?= 60
+JOBS ?= 1
+simulate: $(VENV)/.check
+	$(BIN)/python -m tests.simulator --seed $(SEED) --seconds $(SECONDS) --jobs $(JOBS)
+
 # Every verb on every table of the databases in a folder, on copies: make real DIR=folder
 real: $(VENV)/.check
 	$(BIN)/python -m tests.real $(DIR)
