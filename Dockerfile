@@ -6,16 +6,16 @@ ARG BASE=python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf56
 FROM ${BASE} AS libraries
 COPY server.lock /
 RUN pip install --no-cache-dir --no-warn-script-location --require-hashes --no-deps \
-    --prefix=/install -r /server.lock
+    --target=/libraries -r /server.lock
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="meeting-server"
-COPY --from=libraries /install /usr/local
+COPY --from=libraries /libraries /app/libraries
 COPY guarded /app/guarded
 COPY server /app/server
 # For a volume of Docker's own; ./data brings its owner along.
 RUN python -m compileall -q /app && mkdir -m 700 /data && chown 1000:1000 /data
-ENV PYTHONPATH=/app \
+ENV PYTHONPATH=/app:/app/libraries \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     HOST=0.0.0.0 \
