@@ -79,6 +79,12 @@ def test_down_brings_back(connect, make_runner, start, up, down):
             "'t.a' can't be added|non-REAL value",
             id="a default that the rows of a STRICT table can't have",
         ),
+        pytest.param(
+            "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER); INSERT INTO t VALUES (1, -9223372036854775808)",
+            "migrator.migrate(migrator.alter_column_type('t', 'a', DoubleField()))",
+            "another value",
+            id="the least integer as a real",
+        ),
     ],
 )
 def test_it_is_refused(connect, make_runner, start, up, words):

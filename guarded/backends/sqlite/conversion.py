@@ -47,7 +47,10 @@ def _changed(column: Column, storage: str) -> str | None:
     # A text that looks like a number becomes one, and would come back in another spelling.
     is_number = f"typeof({name}) = 'text' AND +{name} = {number}"
     as_number = f"({is_number} AND CAST({number} AS TEXT) <> {name})"
-    as_real = f"(typeof({name}) = 'integer' AND CAST({real} AS INTEGER) <> {name})"
+    # The least integer is a real without loss, but no affinity takes that real for an integer.
+    is_least = f"{name} = -9223372036854775808"
+    differs = f"(CAST({real} AS INTEGER) <> {name} OR {is_least})"
+    as_real = f"(typeof({name}) = 'integer' AND {differs})"
     as_text = f"(typeof({name}) = 'real' AND CAST(CAST({name} AS TEXT) AS REAL) <> {name})"
     found = {
         "INTEGER": as_number,
