@@ -40,6 +40,9 @@ JOBS ?= 1
 simulate: $(VENV)/.check
 	$(BIN)/python -m tests.simulator --seed $(SEED) --seconds $(SECONDS) --jobs $(JOBS)
 
+mutants: $(VENV)/.check
+	$(BIN)/python -m tests.simulator.mutants
+
 # Every verb on every table of the databases in a folder, on copies: make real DIR=folder
 real: $(VENV)/.check
 	$(BIN)/python -m tests.real $(DIR)
