@@ -195,7 +195,8 @@ class Performer:
                 why = "kept: it was so before this migration"
                 self._note(Step(Action.SKIP, target, why))
                 return
-        self.refill()  # what statements of its own made
+        if name == "rename_table":
+            self.refill()  # what statements made under the name that goes
         for item in verb(self.look, *arguments):
             if isinstance(item, So):
                 self.found |= {found(item.verb, item.target)} - self._changed
@@ -245,7 +246,6 @@ class Performer:
         self.look.rows.change(*_tables_changed(change))
         if deed.makes:
             self.made.add(deed.target)
-        if deed.makes or deed.is_raw:
             self.refill()
         if deed.renamed_to is not None:
             self._follow(deed.target, deed.renamed_to)
