@@ -4,6 +4,7 @@ The command line adds the option that helps, and whether anything was changed.
 
 MigrationError
 ├── UnusableDatabase      the location names no database, or one that can't be opened
+│   └── MissingDatabase       there is none, and this command needs one
 ├── UnknownMigration      no migration of that name is listed
 ├── UnusableMigration     its file can't be loaded, or has no up() or down()
 ├── UnusableName          a new migration can't have this name
@@ -38,15 +39,25 @@ from pathlib import Path
 
 
 class MigrationError(Exception):
-    """The message is one line."""
+    """The message is one line.  ``is_damage``: the database is damaged; a backup mends it."""
+
+    is_damage = False
 
 
 class UnusableDatabase(MigrationError):
     """The database can't be opened as it is."""
 
-    def __init__(self, where: str | Path, why: str, remedy: str) -> None:
+    def __init__(
+        self, where: str | Path, why: str, remedy: str, *, is_damage: bool = False
+    ) -> None:
         self.where, self.why, self.remedy = str(where), why, remedy
+        self.is_damage = is_damage
         super().__init__(f"'{where}' {why}; {remedy}")
+
+
+class MissingDatabase(UnusableDatabase):
+    def __init__(self, where: str | Path) -> None:
+        super().__init__(where, "does not exist", "name another, or make it")
 
 
 class UnknownMigration(MigrationError):
@@ -122,7 +133,7 @@ class RenamedMigration(InconsistentHistory):
         self.old, self.new, self.applied_at = old, new, applied_at
         super().__init__(
             f"'{new}' has the text of '{old}', which was applied on {applied_at} and is not listed "
-            f"any more; give the file its old name back, or record the new one: rename {old} {new}"
+            "any more; give the file its old name back, or record the new one"
         )
 
 
@@ -160,8 +171,8 @@ class DatabaseLocked(MigrationError):
 
 
 class DatabaseFailed(MigrationError):
-    def __init__(self, where: str, cause: str, remedy: str) -> None:
-        self.where, self.cause = where, cause
+    def __init__(self, where: str, cause: str, remedy: str, *, is_damage: bool = False) -> None:
+        self.where, self.cause, self.is_damage = where, cause, is_damage
         super().__init__(f"'{where}': {cause}; {remedy}")
 
 
@@ -173,6 +184,8 @@ class BackupFailed(MigrationError):
 
 class DamagedDatabase(BackupFailed):
     """The database is damaged, and so would be its copy."""
+
+    is_damage = True
 
     def __init__(self, where: Path, why: str) -> None:
         self.where, self.why = where, f"the database is damaged: {' '.join(why.split())}"

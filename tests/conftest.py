@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -46,6 +47,11 @@ def project_files() -> list[str]:
     return sorted(name for name in names if (ROOT / name).is_file())
 
 
+def below_where(out: str) -> str:
+    """Return the output without the first line, which names the database: test_where holds it."""
+    return re.sub(r"\Adatabase \S.*\n", "", out)
+
+
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -71,7 +77,9 @@ def cli(path: Path) -> Cli:
 
     def run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(MIGRATE), "--database", str(path), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+        done.stdout = below_where(done.stdout)
+        return done
 
     return run
 

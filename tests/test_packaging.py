@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from server import settings
-from tests.conftest import ROOT, project_files
+from tests.conftest import ROOT, below_where, project_files
 
 BUILD = """
 import sys
@@ -132,7 +132,7 @@ def test_a_project_of_ones_own_writes_in_its_own_folder_only(installed, tmp_path
     def call(*arguments: str, status: int = 0) -> str:
         done = installed.call("python", *arguments, cwd=tmp_path)
         assert (done.returncode, done.stderr) == (status, ""), done.stderr
-        return done.stdout
+        return below_where(done.stdout)
 
     def migrate(*arguments: str, status: int = 0) -> str:
         return call("migrations/migrate.py", *arguments, status=status)
@@ -173,7 +173,7 @@ def test_a_project_of_ones_own_writes_in_its_own_folder_only(installed, tmp_path
 
     assert migrate("down", "--yes").startswith("undoing  add_order_note\n")
     done = installed.call("python", "migrations/migrate.py", "down", "--yes", cwd=tmp_path)
-    assert done.stdout.startswith("undoing  add_shop\n")
+    assert below_where(done.stdout).startswith("undoing  add_shop\n")
     with closing(sqlite3.connect(database)) as connection:
         tables = connection.execute(
             "SELECT name FROM sqlite_master WHERE type = 'table'"
@@ -193,10 +193,10 @@ def test_an_installed_server_keeps_its_data_in_the_working_directory(installed, 
 
     (tmp_path / "data").mkdir()
     assert installed.call("server-migrate", cwd=tmp_path).stdout.startswith(
-        "applying add_hmac_auth"
+        "database data/meetings.sqlite (new)\napplying add_hmac_auth"
     )
     done = installed.call("server-migrate", cwd=tmp_path)
-    assert done.stdout.startswith("nothing to do: ")
+    assert done.stdout.startswith("database data/meetings.sqlite\nnothing to do: ")
     assert (tmp_path / "data" / "meetings.sqlite").stat().st_size
 
 

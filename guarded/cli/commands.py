@@ -13,6 +13,7 @@ from guarded.cli import output
 from guarded.cli.session import (
     OPTIONS,
     Commands,
+    NeedsYes,
     Session,
     command,
     run_and_exit,
@@ -22,7 +23,7 @@ from guarded.cli.session import (
     to_argument,
     warn,
 )
-from guarded.errors import BackupFailed, UnusableDatabase
+from guarded.errors import BackupFailed
 from guarded.plan import State
 from guarded.project import Project
 from guarded.run import Run, Runner
@@ -31,7 +32,7 @@ from guarded.steps import Direction
 
 def run(project: Project, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 the answer is no, 2 could not or wrong usage."""
-    run_and_exit(cli, Session(project), arguments)
+    run_and_exit(cli, Session(project, arguments))
 
 
 def _show_version(context: click.Context, _: click.Parameter, is_asked: bool) -> None:
@@ -103,14 +104,16 @@ def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
 
     Example: migrate.py down update_meetings_hybrid_storage
     """
-    runner = session.open_to_change(backup=not no_backup)
+    runner = session.open_to_change(backup=not no_backup, existing=True)
     if not yes:
         losses = [str(loss) for loss in runner.losses(to)]
         losses += [f"values that do not come back: {why}" for why in runner.unkept(to)]
         for loss in losses:
             click.echo(f"lost for good: {loss}", err=True)
         if losses and not sys.stdin.isatty():
-            raise click.UsageError("pass --yes to drop these rows")
+            from guarded.cli.advice import repeated
+
+            raise NeedsYes("pass --yes to drop these rows", repeated(session, "--yes"))
         if losses:
             click.confirm("Go on?", abort=True, err=True)
     _show_run(session, runner, runner.down(to))
@@ -170,7 +173,7 @@ def history_(session: Session) -> None:
 
     Example: migrate.py history
     """
-    entries = session.open().state().entries
+    entries = session.open_existing().state().entries
     documents = [output.entry_document(entry) for entry in entries]
     session.show(output.history_lines(entries), history=documents)
 
@@ -183,7 +186,7 @@ def rename(session: Session, old: str, new: str) -> None:
 
     Example: migrate.py rename add_colour add_meeting_color
     """
-    session.open_to_change().rename(old, new)
+    session.open_to_change(existing=True).rename(old, new)
     session.show([f"renamed  {old} to {new}"], renamed=old, name=new)
 
 
@@ -203,7 +206,7 @@ def rehearse(session: Session, to: str | None) -> int:
     """
     from guarded.operate.rehearse import rehearse
 
-    done = rehearse(session.open(), to, show_progress)
+    done = rehearse(session.open_existing(), to, show_progress)
     if done is None or not done.outcomes:
         session.show(["nothing to rehearse"], rehearsal=None)
         return 0
@@ -242,14 +245,13 @@ def backup(session: Session) -> int:
 
     Example: migrate.py backup
     """
-    runner = session.open()
+    runner = session.open_existing()
     backend = runner.backend
     taken = backend.back_up(runner.patience, show_progress, deep=True, by_hand=True)
     if taken is None:
-        why = f"{backend.version} keeps none" if backend.is_there else "there is no database yet"
-        raise BackupFailed(Path(str(backend)), why)
+        raise BackupFailed(Path(str(backend)), f"{backend.version} keeps none")
     session.show(
-        [f"backup   {taken.path}", *output.finding_lines(taken.findings)],
+        [f"backup   {session.near(taken.path)}", *output.finding_lines(taken.findings)],
         backup=str(taken.path),
         findings=[output.finding_document(finding) for finding in taken.findings],
     )
@@ -286,9 +288,9 @@ def restore(session: Session, file: Path | None, yes: bool) -> None:
         )
 
     aside = runner.backend.restore(session.project, file, runner.patience, show_progress, may_end)
-    lines = [f"restored {runner.backend} from {file}"]
+    lines = [f"restored {session.near(runner.backend)} from {file}"]
     if aside is not None:
-        lines.append(f"kept     {aside}")
+        lines.append(f"kept     {session.near(aside)}")
     session.show(lines, restored=str(file), kept=str(aside) if aside else None)
 
 
@@ -344,10 +346,13 @@ def doctor(session: Session) -> int:
 
     Example: migrate.py doctor
     """
+    from guarded.cli.advice import command_line
     from guarded.findings import Severity
     from guarded.operate.doctor import examine
 
-    findings = list(examine(session.open()))
+    runner = session.open()
+    runner.project = runner.project._replace(command=command_line(session))
+    findings = list(examine(runner))
     documents = [output.finding_document(finding) for finding in findings]
     session.show(output.finding_lines(findings), findings=documents)
     return int(any(finding.severity is Severity.PROBLEM for finding in findings))
@@ -391,8 +396,9 @@ def new(session: Session, name: str, from_models: bool) -> None:
     """
     from guarded.author import new
     from guarded.author.from_models import DECIDE
+    from guarded.cli.advice import command_line
 
-    runner = session.open()
+    runner = session.prepare()
     text = None
     if from_models:
         ask = _ask if sys.stdin.isatty() else lambda question: None
@@ -401,13 +407,14 @@ def new(session: Session, name: str, from_models: bool) -> None:
             nothing = "nothing to write: the migrations create what the models declare"
             session.show([nothing], path=None, name=name, undecided=0)
             return
-    path = new.create(session.project, name, text)
-    lines = [f"wrote    {path}", f"listed   {name} in {session.project.listing}"]
+    path, listing = new.create(session.project, name, text), session.project.listing
+    assert listing is not None
+    lines = [f"wrote    {session.near(path)}", f"listed   {name} in {session.near(listing)}"]
     undecided = (text or "").count(DECIDE)
     if undecided:
         questions = "1 open question" if undecided == 1 else f"{undecided} open questions"
         lines.append(f"decide   {questions}, on lines that begin with {DECIDE}")
-    lines.append("next     read it, then migrate.py verify")
+    lines.append(f"next     read it, then {command_line(session, 'verify')}")
     session.show(lines, path=str(path), name=name, undecided=undecided)
 
 
@@ -427,7 +434,7 @@ def verify(session: Session) -> int:
     """
     from guarded.author.verify import verify
 
-    verdicts = verify(session.project, session.open().backend)
+    verdicts = verify(session.project, session.prepare().backend)
     session.show(
         output.verdict_lines(verdicts),
         verdicts=[
@@ -464,19 +471,19 @@ def schema(session: Session, form: str, file: Path | None) -> None:
     """
     if (form == "html") != (file is not None):
         raise click.UsageError("--format html and FILE go together")
-    runner = session.open()
     if file is not None:
         from guarded.author import page
 
+        runner = session.open_existing()
         page.write(runner, file)
-        session.show([f"wrote    {file}"], page=str(file))
+        session.show([f"wrote    {session.near(file)}"], page=str(file))
         return
     from guarded.author import picture
 
     session.json |= form == "json"
+    runner = session.open_existing(document=form != "text")
     with runner.backend.reading(runner.patience) as inspector:
-        if inspector is None:
-            raise UnusableDatabase(str(runner.backend), "is not there yet", "migrate first")
+        assert inspector is not None
         if session.json:
             session.show([], tables=picture.as_values(inspector.schema()))
         else:
@@ -502,7 +509,7 @@ def _show_run(session: Session, runner: Runner, done: Run) -> None:
     is_live = session.live is not None and session.live.printed
     lines = [] if is_live else output.outcome_lines(done.outcomes, output.PAST, session.verbose)
     if done.backup:
-        lines.append(f"backup   {done.backup}")
+        lines.append(f"backup   {session.near(done.backup)}")
     if is_live:
         count = output.counted(len(done.outcomes), "migration")
         lines.append(f"committed {count} in {done.locked_ms / 1000:.2f} s")

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, redirect_stdout
+from contextlib import nullcontext, redirect_stdout, suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -21,10 +21,10 @@ from guarded.cli import output
 from guarded.errors import (
     BackupFailed,
     BrokenPromise,
-    DamagedDatabase,
     DatabaseLocked,
     KeptFailed,
     MigrationError,
+    MissingDatabase,
     UnusableDatabase,
 )
 from guarded.patience import Patience
@@ -34,16 +34,17 @@ from guarded.status import unknown_files
 from guarded.steps import Watcher
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from guarded.backends.interface import Backend
 
 COULD_NOT = 2
 JSON_VERSION = 1  # of the documents in docs/json.md; raised when a key changes its meaning or goes
 EXTRA = "pip install 'meeting-server[postgresql]'"
 Function = Callable[..., Any]
-# The option or command that helps, for an error of the engine.
+# The option that helps, for an error of the engine.
 HINTS: dict[type[MigrationError], str] = {
     DatabaseLocked: "--wait SECONDS waits longer",
-    DamagedDatabase: "{command} restore FILE",
     BackupFailed: "--no-backup goes without",
     KeptFailed: "--discard keeps nothing",
 }
@@ -52,8 +53,11 @@ HINTS: dict[type[MigrationError], str] = {
 class Session:
     """The options of a call, whether they stand before or after the command."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self, project: Project, arguments: Sequence[str] | None = None) -> None:
+        """``arguments``: of a call from Python; None for what was typed."""
         self.project = project
+        self.is_called = arguments is None
+        self.arguments = list(sys.argv[1:] if arguments is None else arguments)
         self.database: str | None = None
         self.json = False
         self.verbose = False
@@ -64,17 +68,32 @@ class Session:
         self.stdout = sys.stdout
         self.is_changing = False  # a command that changes the database has begun
 
-    def open(self) -> Runner:
-        """Open the database for questions."""
-        return self._open(backup=False)
+    def prepare(self) -> Runner:
+        """Locate the database, for a command that does not open it."""
+        return self._located(backup=False)
 
-    def open_to_change(self, *, backup: bool = True, keep: bool = True) -> Runner:
+    def open(self, *, document: bool = False) -> Runner:
+        """Open the database for questions, and say which it is.
+
+        ``document``: stdout gets a document, and nothing else.
+        """
+        return self._named(self._located(backup=False), err=document)
+
+    def open_existing(self, *, document: bool = False) -> Runner:
+        """Raises MissingDatabase if there is none."""
+        return self._named(self._existing(self._located(backup=False)), err=document)
+
+    def open_to_change(
+        self, *, backup: bool = True, keep: bool = True, existing: bool = False
+    ) -> Runner:
+        """Open it for a command that changes it, or an ``existing`` one only."""
         self.is_changing = True
         if not self.json:
             self.live = output.Live(sql=self.verbose)
-        return self._open(backup, keep)
+        runner = self._located(backup, keep)
+        return self._named(self._existing(runner) if existing else runner)
 
-    def _open(self, backup: bool, keep: bool = True) -> Runner:
+    def _located(self, backup: bool, keep: bool = True) -> Runner:
         self.runner = Runner(
             self.project,
             locate(self.project, self.database, self.scratch),
@@ -87,6 +106,35 @@ class Session:
         for name in unknown_files(self.project):
             warn(f"'{name}' is neither listed nor excluded in migrate.py, and is never run")
         return self.runner
+
+    def _existing(self, runner: Runner) -> Runner:
+        if not runner.backend.is_there:
+            with runner.backend.reading(runner.patience):  # raises if there can't be one
+                raise MissingDatabase(str(runner.backend))
+        return runner
+
+    def _named(self, runner: Runner, *, err: bool = False) -> Runner:
+        is_there = runner.backend.is_there
+        if not is_there:
+            with runner.backend.reading(runner.patience):  # raises if there can't be one
+                pass
+        if not self.json:
+            new = "" if is_there else " (new)"
+            text = f"database {self.near(runner.backend)}{new}"
+            with suppress(OSError):  # printing the result fails again, and is told then
+                output.echo([text], sys.stderr if err else self.stdout)
+        return runner
+
+    @staticmethod
+    def near(place: Backend | Path | str) -> str:
+        """Return the place of a file from where the user stands, if that is shorter."""
+        whole = str(place)
+        if "://" in whole:
+            return whole
+        try:
+            return min(os.path.relpath(whole), os.path.abspath(whole), key=len)  # noqa: PTH100
+        except ValueError:  # on another drive
+            return whole
 
     def show(self, lines: Sequence[str], **document: Any) -> None:
         """Print the lines, or with --json the document."""
@@ -226,6 +274,14 @@ class Interrupted(click.ClickException):
     """A signal ended the command.  click's own error would print an empty line first."""
 
 
+class NeedsYes(click.UsageError):
+    """Nobody can be asked; ``command`` is the call that says yes."""
+
+    def __init__(self, message: str, command: str) -> None:
+        super().__init__(message)
+        self.command = command
+
+
 def _stoppable(command: Function) -> Function:
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -266,10 +322,8 @@ scratch_option = click.option(
 )
 
 
-def run_and_exit(
-    cli: click.Group, session: Session, arguments: Sequence[str] | None = None
-) -> NoReturn:
-    session.json = "--json" in (sys.argv[1:] if arguments is None else arguments)
+def run_and_exit(cli: click.Group, session: Session) -> NoReturn:
+    session.json = "--json" in session.arguments
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding can't spell must not fail a run that is committed.
         if isinstance(stream, io.TextIOWrapper):
@@ -279,7 +333,9 @@ def run_and_exit(
     try:
         with redirect_stdout(sys.stderr) if session.json else nullcontext():
             # Whatever a migration prints, stdout has one document.
-            result = cli.main(arguments, obj=session, standalone_mode=False, color=_colour())
+            result = cli.main(
+                session.arguments, obj=session, standalone_mode=False, color=_colour()
+            )
         status = result if isinstance(result, int) else 0
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -291,9 +347,14 @@ def run_and_exit(
     except click.Abort as exc:  # the answer to a question was no
         status = _trouble(session, exc, "not confirmed")
     except MigrationError as exc:
-        status = _trouble(session, exc, _with_hint(session, exc))
+        from guarded.cli import advice
+
+        command = advice.for_error(session, exc)
+        status = _trouble(session, exc, _with_hint(exc), command)
     except OSError as exc:
         status = _trouble(session, exc, str(exc))
+    except NeedsYes as exc:
+        status = _trouble(session, exc, exc.format_message(), exc.command)
     except click.ClickException as exc:
         status = _trouble(session, exc, f"{exc.format_message()} (see --help)")
     except Exception as exc:
@@ -309,12 +370,13 @@ def _colour() -> bool | None:
     return True if os.environ.get("FORCE_COLOR") else None
 
 
-def _with_hint(session: Session, exc: MigrationError) -> str:
+def _with_hint(exc: MigrationError) -> str:
     hint = next((text for kind, text in HINTS.items() if isinstance(exc, kind)), "")
-    return f"{exc}: {hint.format(command=session.project.command)}" if hint else str(exc)
+    return f"{exc}: {hint}" if hint and not exc.is_damage else str(exc)
 
 
-def _trouble(session: Session, exc: BaseException, message: str) -> int:
+def _trouble(session: Session, exc: BaseException, message: str, command: str | None = None) -> int:
+    """Say what went wrong, and on a line of its own the command that mends it."""
     if session.verbose:
         import traceback
 
@@ -324,7 +386,7 @@ def _trouble(session: Session, exc: BaseException, message: str) -> int:
             message += ", but everything was done already"
         elif session.runner.committed:
             message += "; committed, but printing the result failed"
-        elif not isinstance(exc, click.UsageError):
+        elif not isinstance(exc, (click.UsageError, MissingDatabase)):
             message += "; nothing was changed"
     if session.live is not None and session.live.failed is None:
         session.live.close()
@@ -336,4 +398,6 @@ def _trouble(session: Session, exc: BaseException, message: str) -> int:
     if isinstance(exc, BrokenPromise) and len(exc.findings) > 1:
         message = "\n  ".join(["rolled back, nothing was changed:", *exc.findings])
     output.echo([f"error: {message}"], sys.stderr)
+    if command is not None:
+        click.echo(f"  run: {command}", err=True)
     return COULD_NOT

@@ -41,7 +41,7 @@ def examine(runner: Runner) -> Iterator[Finding]:
         with backend.reading(runner.patience):  # raises if there can't be one
             pass
         sentence = f"there is no database at '{backend}' yet"
-        yield Finding(Severity.NOTE, "file", sentence, project.command)
+        yield Finding(Severity.PROBLEM, "file", sentence, project.command)
         return
     try:
         yield from backend.examine(project, runner.patience)

@@ -372,7 +372,7 @@ class SqliteFile:
         else:
             why = f"can't be read: {exc}"
             remedy = "check the owner and mode of the file, its folder and its -wal and -shm files"
-        return UnusableDatabase(self.path, why, remedy)
+        return UnusableDatabase(self.path, why, remedy, is_damage="malformed" in str(exc))
 
 
 def _decoded(text: bytes) -> str:

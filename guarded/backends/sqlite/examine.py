@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+import shlex
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -38,7 +39,7 @@ def examine(file: SqliteFile, project: Project, patience: Patience) -> Iterator[
             return
         for subject, look in (
             ("journal mode", _journal_mode),
-            ("integrity", _integrity),
+            ("integrity", functools.partial(_integrity, path)),
             ("foreign keys", _foreign_keys),
             ("leftover", _leftovers),
             ("keys", _empty_keys),
@@ -95,9 +96,11 @@ def _journal_mode(inspector: inspect.Inspector, project: Project) -> Iterator[Fi
     yield Finding(Severity.FINE, "journal mode", mode)
 
 
-def _integrity(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
+def _integrity(path: Path, inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:
     found = integrity.check(inspector.execute, deep=True)
-    yield from integrity.findings(found, f"{project.command} restore BACKUP")
+    newest = shlex.quote(str(taken[-1])) if (taken := backup.backups_of(path)) else None
+    remedy = f"{project.command} restore {newest}" if newest else "restore a backup"
+    yield from integrity.findings(found, remedy)
 
 
 def _foreign_keys(inspector: inspect.Inspector, project: Project) -> Iterator[Finding]:

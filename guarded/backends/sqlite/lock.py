@@ -97,7 +97,8 @@ def transaction(
         finally:
             database.close()
     except (sqlite3.Error, DatabaseError, OSError) as exc:
-        raise DatabaseFailed(str(path), str(exc), _remedy(str(exc))) from exc
+        is_damage = "malformed" in str(exc)
+        raise DatabaseFailed(str(path), str(exc), _remedy(str(exc)), is_damage=is_damage) from exc
 
 
 def _create(path: Path) -> None:

@@ -176,7 +176,7 @@ def test_without_graphviz_it_says_what_to_install(cli, path, page):
 def test_without_a_database_there_is_no_page(cli, path, page):
     done = cli("schema", "--format", "html", str(page))
     assert done.returncode == 2
-    assert "is not there yet; migrate first" in done.stderr
+    assert "does not exist; name another, or make it" in done.stderr
     assert not (path.exists() or page.exists())
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from guarded.backends.sqlite.backup import backups_of, copies_of
 from guarded.backends.sqlite.connect import SqliteFile
+from guarded.cli.session import Session
 from guarded.run import Runner
 from server.migrations.migrate import PROJECT
 from tests.conftest import MIGRATE, as_unprivileged, copy_legacy, row_counts
@@ -137,7 +138,7 @@ def test_restore_without_a_file_offers_the_list_and_asks(cli, migrated, connect)
     assert status == 0
     assert err.index("by a run") < err.index("by hand") < err.index("Restore which number")
     assert "9 is not in the range" in err
-    assert f"restored {migrated} from {by_hand}\n" in out
+    assert f"restored {Session.near(migrated)} from {by_hand}\n" in out
     assert row_counts(connect(migrated)) == old
     (aside,) = [copy for copy in copies_of(migrated) if copy.origin.value == "restore"]
     assert ask(migrated, "restore", answer="1\n")[0] == 0  # undoes that

@@ -17,7 +17,7 @@ import pytest
 
 from guarded.cli import output
 from guarded.steps import Action, Step, column
-from tests.conftest import ROOT, migration
+from tests.conftest import ROOT, below_where, migration
 from tests.guarded.test_run import ADD, CREATE, FAIL
 
 SLOW = migration(
@@ -119,7 +119,7 @@ def test_a_terminal_shows_what_runs_and_for_how_long(program):
 def test_a_run_that_fails_is_said_to_be_rolled_back(program):
     done = in_a_pipe(program({"create": CREATE, "fail": FAIL}))
     assert done.returncode == 2
-    assert done.stdout.splitlines() == [
+    assert below_where(done.stdout).splitlines() == [
         "applying create",
         "           create  tags",
         "applying fail",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import as_unprivileged, ruff
+from tests.conftest import as_unprivileged, below_where, ruff
 
 
 @pytest.fixture
@@ -20,7 +21,9 @@ def call(tmp_path):
 
     def run(*arguments: str, cwd: Path = root, **options) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, **options)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, **options)
+        done.stdout = below_where(done.stdout)
+        return done
 
     run.root = root
     return run
@@ -67,9 +70,9 @@ def test_a_new_project_works_at_once_from_anywhere(call, tmp_path, folder, file,
             "",
         )
     root = path.parents[len(Path(command.split(maxsplit=1)[1].strip("'")).parts) - 1]
-    doctor = call(str(path), "doctor")
+    doctor, typed = call(str(path), "doctor"), shlex.join([sys.executable, str(path)])
     assert (
-        f"there is no database at '{root / 'database.sqlite'}' yet\n           {command}\n"
+        f"there is no database at '{root / 'database.sqlite'}' yet\n           {typed}\n"
         in doctor.stdout
     )
     assert call(str(path), "--version").stdout == f"{root.name} 1.0\n"

@@ -49,9 +49,9 @@ def test_an_examination_changes_nothing(runner, path):
     assert (path.read_bytes(), sorted(path.parent.rglob("*"))) == before
 
 
-def test_a_missing_database_is_a_note(path):
+def test_a_missing_database_is_a_problem(path):
     findings = examine(Runner(PROJECT, SqliteFile(path)))
-    assert [(f.severity, f.subject) for f in findings] == [(FINE, "versions"), (NOTE, "file")]
+    assert [(f.severity, f.subject) for f in findings] == [(FINE, "versions"), (PROBLEM, "file")]
 
 
 def test_pending_migrations_are_a_note(path):

@@ -13,7 +13,7 @@ import pytest
 from guarded.backends.postgresql.connect import PostgresqlServer, locate
 from guarded.backends.postgresql.definitions import definitions
 from server.migrations.migrate import MIGRATIONS
-from tests.conftest import MIGRATE
+from tests.conftest import MIGRATE, below_where
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -28,7 +28,9 @@ def migrate(postgres_url) -> Cli:
     def run(*arguments: str, url: str = postgres_url) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, str(MIGRATE), *arguments]
         environment = {**os.environ, "DATABASE_URL": url}
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+        done.stdout = below_where(done.stdout)
+        return done
 
     return run
 
