@@ -206,9 +206,10 @@ class Performer:
                     self.found |= {found(name, item.target)} - self._changed
             else:
                 # From here on it is so because of this migration.
-                facts = {found(v, item.target) for v in (name, *INVERSES.get(name, ()))}
-                self.found -= facts
-                self._changed |= facts
+                verbs = (name, *INVERSES.get(name, ()))
+                self._changed |= {found(v, item.target) for v in verbs}
+                # Where a verb undoes itself, it must set back what was so at the start.
+                self.found -= {found(v, item.target) for v in verbs if v in INVERSES.get(v, ())}
                 self._do(item)
 
     def settle(self) -> None:

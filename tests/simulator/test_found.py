@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from guarded.backends.sqlite.inspect import Inspector
 from guarded.errors import MigrationError
 from tests.conftest import migration, schema_of
 
@@ -40,6 +41,18 @@ THERE_AND_BACK = [
         "migrator.migrate(migrator.add_column('t', 'check', TextField(null=True)))",
         id="a keyword is no column that has its name",
     ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.drop_not_null('t', 'a')); migrator.migrate(migrator.add_not_null('t', 'a'))",
+        "migrator.migrate(migrator.drop_not_null('t', 'a')); migrator.migrate(migrator.add_not_null('t', 'a'))",
+        id="what was so at the start is so again, though it was changed later",
+    ),
+    pytest.param(
+        f"{KEY} NOT NULL CONSTRAINT c CHECK (a <> 'no')); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.add_constraint('t', 'c', SQL(\"CHECK (a <> 'no')\"))); migrator.migrate(migrator.drop_constraint('t', 'c'))",
+        "migrator.migrate(migrator.add_constraint('t', 'c', SQL(\"CHECK (a <> 'no')\"))); migrator.migrate(migrator.drop_constraint('t', 'c'))",
+        id="a constraint that was found and then dropped is there again",
+    ),
 ]  # fmt: skip
 
 
@@ -50,11 +63,17 @@ def test_down_brings_back(connect, make_runner, start, up, down):
     columns = ", ".join(f'"{row[1]}"' for row in connection.execute("PRAGMA table_info(t)"))
     look = f"SELECT {columns} FROM t ORDER BY 1"
     types = "SELECT name, type, \"notnull\", dflt_value FROM pragma_table_info('t') ORDER BY 1"
-    before = connection.execute(look).fetchall(), connection.execute(types).fetchall()
+
+    def seen():
+        constraints = Inspector(connection.execute).table("t").constraints
+        rows = (connection.execute(sql).fetchall() for sql in (look, types))
+        return *rows, constraints
+
+    before = seen()
     runner = make_runner({"a": migration(up, down)})
     runner.up()
     runner.down()
-    assert (connection.execute(look).fetchall(), connection.execute(types).fetchall()) == before
+    assert seen() == before
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
