@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from peewee import Database, IntegrityError, OperationalError
+from peewee import Database, IntegrityError, OperationalError, ProgrammingError
 
 from guarded.backends.interface import Backend, Ddl, Effects, Inspector, Ledger, Session
 from guarded.changes import (
@@ -405,10 +405,11 @@ def _failed(
         last = statement(performer.last_statement, 200)
         where += f"; the last statement was: {last}"
     said = " ".join(str(exc).split())
-    cause = said if isinstance(exc, OperationalError) else f"{type(exc).__name__}: {said}"
+    is_by_database = isinstance(exc, (OperationalError, ProgrammingError))
+    cause = said if is_by_database else f"{type(exc).__name__}: {said}"
     if isinstance(exc, IntegrityError):
         cause = f"{said}: there are rows that don't fit; change those first"
-    is_sure = isinstance(exc, OperationalError) and not performer.has_read
+    is_sure = is_by_database and not performer.has_read
     return MigrationFailed(script.name, direction.value, cause, where, is_sure=is_sure)
 
 

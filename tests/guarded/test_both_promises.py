@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guarded.errors import BrokenPromise, Refused
+from guarded.errors import BrokenPromise, MigrationFailed, Refused
 from tests.conftest import migration
 
 
@@ -186,3 +186,32 @@ def test_a_down_that_deletes_tells_whose_rows(database):
     )
     runner.up()
     assert [str(loss) for loss in runner.losses()] == ["rows of table lone: up to 1"]
+
+
+@pytest.mark.parametrize("way", ["migrator.migrate(migrator.sql({!r}))", "db.execute_sql({!r})"])
+@pytest.mark.parametrize(
+    ("sql", "says"),
+    [
+        pytest.param("ALTER TABEL parent ADD a INT", "syntax error", id="bad syntax"),
+        pytest.param("DELETE FROM nowhere", "nowhere", id="unknown table"),
+        pytest.param("UPDATE parent SET nothing = 1", "nothing", id="unknown column"),
+        pytest.param("CREATE TABLE parent (id INT)", "already exists", id="there already"),
+    ],
+)
+def test_plan_raises_what_up_raises_where_the_schema_shows_it(database, way, sql, says):
+    runner = database.runner({"a": migration(way.format(sql))})
+    with pytest.raises(MigrationFailed, match=says) as planned:
+        runner.forecast()
+    with pytest.raises(MigrationFailed, match=says) as run:
+        runner.up()
+    assert str(planned.value) == str(run.value) and "\n" not in str(run.value)
+
+
+def test_plan_does_not_raise_what_the_rows_may_change(database):
+    body = (
+        "count, = db.execute_sql('SELECT count(*) FROM parent').fetchone()\n"
+        "db.execute_sql('CREATE TABLE made (id INT)' if count == 3 else 'CREATE TABEL made')"
+    )
+    runner = database.runner({"a": migration(body)})
+    assert "syntax error" in runner.forecast().unforeseen
+    assert runner.up().outcomes
