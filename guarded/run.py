@@ -188,7 +188,7 @@ class Runner:
         limit = _limit(direction, state)
         tables: Sequence[str] = ()
         if not inspector.is_empty():
-            looks_ahead = self.backup or self.backend.has_table_locks
+            looks_ahead = self.backup or self.backend.lets_others_write
             if looks_ahead and direction is not Direction.FAKE:
                 tables = self._foresee(inspector, direction, chosen, limit)
             if self.backup:

@@ -295,8 +295,8 @@ class Backend(Protocol):
     def names(self) -> Names: ...
 
     @property
-    def has_table_locks(self) -> bool:
-        """Return True if ``lock_tables`` has to know the tables."""
+    def lets_others_write(self) -> bool:
+        """Return True if others can write during a run, but for what ``lock_tables`` locks."""
 
     @property
     def version(self) -> str:

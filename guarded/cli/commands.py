@@ -510,6 +510,10 @@ def _show_run(session: Session, runner: Runner, done: Run) -> None:
     lines = [] if is_live else output.outcome_lines(done.outcomes, output.PAST, session.verbose)
     if done.backup:
         lines.append(f"backup   {session.near(done.backup)}")
+        if runner.backend.lets_others_write:
+            lines.append(
+                f"{output.INDENT}what others committed between it and the run is not in it"
+            )
     if is_live:
         count = output.counted(len(done.outcomes), "migration")
         lines.append(f"committed {count} in {done.locked_ms / 1000:.2f} s")

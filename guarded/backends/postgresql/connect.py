@@ -69,7 +69,7 @@ class PostgresqlServer:
     """A database on a PostgreSQL server, see ``guarded.backends.interface.Backend``."""
 
     name = "postgresql"
-    has_table_locks = True
+    lets_others_write = True
 
     def __init__(
         self,

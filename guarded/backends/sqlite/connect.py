@@ -56,7 +56,7 @@ class SqliteFile:
     """An SQLite file that may not exist yet, see ``guarded.backends.interface.Backend``."""
 
     name = "sqlite"
-    has_table_locks = False
+    lets_others_write = False
     names = SqliteNames()
     version = f"SQLite {sqlite3.sqlite_version}"
     # For a run, in KiB with SQLite's minus.  Whenever its cache is full, SQLite syncs the journal,

@@ -14,7 +14,10 @@ import pytest
 from guarded.backends.interface import Origin, Patience
 from guarded.backends.postgresql import programs
 from guarded.backends.postgresql.connect import PostgresqlServer, locate
+from guarded.cli.commands import cli
+from guarded.cli.session import Session
 from guarded.errors import BackupFailed
+from tests.conftest import migration
 
 NOBODY_WAITS = Patience(5)
 
@@ -181,3 +184,14 @@ def test_others_write_while_a_dump_is_made(server):
         stop.set()
         writer.join()
     assert len(waits) > 5 and max(waits) < 2
+
+
+def test_up_says_that_later_changes_of_others_are_not_in_its_backup(server, make_project, capsys):
+    project = make_project({"a": migration("db.execute_sql('CREATE TABLE t (id int)')")})
+    arguments = ["--database", str(server)]
+    cli.main(arguments, obj=Session(project), standalone_mode=False)
+    lines = capsys.readouterr().out.splitlines()
+    (place,) = [n for n, line in enumerate(lines) if line.startswith("backup   ")]
+    assert lines[place + 1].strip() == ("what others committed between it and the run is not in it")
+    (file,) = (project.directory / "backups").iterdir()
+    assert file.name in lines[place]
