@@ -19,6 +19,7 @@ MigrationError
 │   └── OutOfOrder            the list's order contradicts the order in the history
 ├── ForeignHistory        the table schema_history belongs to another tool
 ├── DatabaseLocked        another process keeps the write lock
+├── UnforeseenLock        another session keeps a lock that a statement needs, and no step named
 ├── DatabaseFailed        SQLite failed: disk, permissions, damage
 ├── BackupFailed          the database could not be copied
 │   └── DamagedDatabase       because it is damaged
@@ -170,6 +171,22 @@ class DatabaseLocked(MigrationError):
         )
 
 
+class UnforeseenLock(MigrationError):
+    """``tables`` are those that ``statement`` may need; the run can lock them first, and try again.
+    Without any, it is known that the lock was not given, and no more."""
+
+    def __init__(
+        self, where: str, waited: float, statement: str, tables: frozenset[str] = frozenset()
+    ) -> None:
+        self.where, self.statement, self.tables = where, statement, tables
+        line = " ".join(statement.split())
+        by = f" by: {line}" if line else ""
+        super().__init__(
+            f"another session keeps a lock on a table that no step names: waited {waited:g} s for "
+            f"'{where}'{by}; end that session, or run it again"
+        )
+
+
 class DatabaseFailed(MigrationError):
     def __init__(self, where: str, cause: str, remedy: str, *, is_damage: bool = False) -> None:
         self.where, self.cause, self.is_damage = where, cause, is_damage
@@ -230,13 +247,21 @@ class OnlyCopy(Refused):
 
 
 class MigrationFailed(MigrationError):
-    """``is_sure``: it would fail in the same way whatever the rows are."""
+    """``is_sure``: it would fail in the same way whatever the rows are.  ``statement`` is the last
+    one that was sent."""
 
     def __init__(
-        self, name: str, direction: str, cause: str, where: str, *, is_sure: bool = False
+        self,
+        name: str,
+        direction: str,
+        cause: str,
+        where: str,
+        *,
+        is_sure: bool = False,
+        statement: str = "",
     ) -> None:
         self.name, self.direction, self.cause, self.where = name, direction, cause, where
-        self.is_sure = is_sure
+        self.is_sure, self.statement = is_sure, statement
         super().__init__(f"{direction} of '{name}' failed: {cause}{where}")
 
 

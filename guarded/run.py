@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from guarded import history, plan
-from guarded.errors import BrokenPromise, OnlyCopy
+from guarded.errors import BrokenPromise, OnlyCopy, UnforeseenLock
 from guarded.patience import Patience
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import State, read_state, tables_in_memory, tables_of
-from guarded.steps import Action, Direction, Made, Outcome, Watcher
+from guarded.steps import Direction, Made, Outcome, Watcher
 
 if TYPE_CHECKING:
-    from guarded.backends.interface import Backend, Inspector, OnProgress, Session
+    from guarded.backends.interface import Backend, Inspector, Locks, OnProgress, Session
     from guarded.diff import Difference
     from guarded.forecast import Forecast, Loss
     from guarded.kept import Keeper
@@ -73,6 +73,7 @@ class Runner:
         self.committed = False
         self._taken: Path | None = None
         self._keepers: list[Keeper] = []
+        self._more: frozenset[str] = frozenset()  # tables to lock that no step named
 
     # Questions.
 
@@ -163,10 +164,20 @@ class Runner:
                 script.function(direction)
         if not chosen:
             return Run(direction, applied=tuple(before.applied))
-        with (
-            self._backups_kept(),
-            self.backend.transaction(self.patience, self._on_commit) as session,
-        ):
+        with self._backups_kept():
+            while True:
+                try:
+                    return self._try(direction, target, before)
+                except UnforeseenLock as exc:
+                    if not exc.tables - self._more:
+                        raise
+                    self._more |= exc.tables
+                    self._discard_kept()
+                    names = ", ".join(f"'{name}'" for name in sorted(exc.tables))
+                    self.watcher.starts_over(f"another session had locked {names}")
+
+    def _try(self, direction: Direction, target: str | None, before: State) -> Run:
+        with self.backend.transaction(self.patience, self._on_commit) as session:
             started = time.monotonic()
             # Another runner may have been faster, so the history is read again under the lock.
             state = before.read_again(session.inspector)
@@ -186,16 +197,16 @@ class Runner:
         inspector = session.inspector
         self._refuse_only_copies(inspector)
         limit = _limit(direction, state)
-        tables: Sequence[str] = ()
+        locks: Locks = {}
         if not inspector.is_empty():
             looks_ahead = self.backup or self.backend.lets_others_write
             if looks_ahead and direction is not Direction.FAKE:
-                tables = self._foresee(inspector, direction, chosen, limit)
-            if self.backup:
+                locks = self._foresee(inspector, direction, chosen, limit)
+            if self.backup and self._taken is None:
                 taken = self.backend.back_up(self.patience, self.on_progress)
                 self._taken = taken.path if taken else None
         # After the backup: pg_dump would wait for these locks.
-        self.backend.lock_tables(session, tables, self.patience)
+        self.backend.lock_tables(session, locks, self.patience)
         history.create(inspector)
         if direction is Direction.FAKE:
             outcomes = [_recorded(script, state) for script in chosen]
@@ -244,10 +255,10 @@ class Runner:
         direction: Direction,
         chosen: Sequence[Script],
         limit: Callable[[Script], Made | None],
-    ) -> Sequence[str]:
+    ) -> Locks:
         """Run on a clone of the schema first: refuse before the long work if possible.
 
-        Returns the tables that would change.
+        Returns what has to be locked for it.
         """
         from guarded.forecast import forecast
 
@@ -255,13 +266,12 @@ class Runner:
         if foreseen.findings:
             raise BrokenPromise(foreseen.findings)
         steps = [step for outcome in foreseen.outcomes for step in outcome.steps]
-        targets = [
-            target
-            for step in steps
-            if step.action is not Action.SKIP
-            for target in (step.target, *step.takes, *step.sets)
-        ]
-        return sorted({target.table for target in targets if target.table})
+        if not self.backend.lets_others_write:
+            return {}
+        from guarded.backends.interface import Waits
+
+        locks = self.backend.locks(steps, inspector.schema())
+        return {**locks, **dict.fromkeys(self._more, Waits.READERS)}
 
     def _refuse_only_copies(self, inspector: Inspector) -> None:
         """Raise OnlyCopy if another tool left a table's only rows elsewhere: a run would miss
@@ -274,17 +284,22 @@ class Runner:
         """Delete a failed run's backup, so that retries don't push out older ones, and what it
         kept."""
         self.committed, self._taken, self._keepers = False, None, []
+        self._more = frozenset()
         try:
             yield
         except BaseException:
             if not self.committed:
                 if self._taken is not None:
                     self._taken.unlink(missing_ok=True)
-                for keeper in self._keepers:
-                    keeper.discard()
+                self._discard_kept()
             raise
         if self._taken is not None:
             self.backend.prune_backups()
+
+    def _discard_kept(self) -> None:
+        for keeper in self._keepers:
+            keeper.discard()
+        self._keepers.clear()
 
     def _keeper(self, script: Script, direction: Direction) -> Keeper | None:
         from guarded.kept import Keeper

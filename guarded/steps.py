@@ -171,6 +171,9 @@ class Watcher:
     def ended(self, step: Step, seconds: float) -> None:
         """A step is done or skipped."""
 
+    def starts_over(self, why: str) -> None:
+        """All was rolled back, and the run begins again."""
+
 
 def takes(steps: Iterable[Step]) -> list[Target]:
     """Return the targets whose values these steps lose, under their names before the steps."""

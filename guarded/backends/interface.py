@@ -20,8 +20,17 @@ if TYPE_CHECKING:
     from guarded.findings import Finding
     from guarded.project import Project
     from guarded.schema import Column, ForeignKey, Index, Schema, Table
-    from guarded.steps import Action, Target
+    from guarded.steps import Action, Step, Target
 
+
+class Waits(Enum):
+    """Those who wait until COMMIT for a table that a run keeps locked; for READERS, writers too."""
+
+    READERS = "readers"
+    WRITERS = "writers"
+
+
+Locks = Mapping[str, Waits]  # by table
 Execute = Callable[..., Any]  # SQL and values in, an iterable of rows out
 OnProgress = Callable[[int, int], None]  # parts done, parts in all
 MayEnd = Callable[[Sequence[str]], bool]  # asked before these sessions of others are ended
@@ -319,8 +328,8 @@ class Backend(Protocol):
     ) -> AbstractContextManager[Session]:
         """Hold the lock of runners, and commit; on any exception leave all as it was.
 
-        ``on_commit`` is called before a signal can come through.  Raises DatabaseLocked and
-        DatabaseFailed.
+        ``on_commit`` is called before a signal can come through.  Raises DatabaseLocked,
+        UnforeseenLock and DatabaseFailed.
         """
 
     def clone(self, of: Inspector | None) -> AbstractContextManager[Session]:
@@ -340,11 +349,12 @@ class Backend(Protocol):
     def ledger(self, session: Session, in_memory: Mapping[str, str]) -> Ledger:
         """``in_memory``: tables that no migration may touch, with the model of each."""
 
-    def lock_tables(self, session: Session, tables: Sequence[str], patience: Patience) -> None:
-        """Lock these tables against others, as far as the lock of runners does not do it yet.
+    def locks(self, steps: Iterable[Step], schema: Schema) -> Locks:
+        """Return the tables of this schema that these steps need locked until COMMIT, as far as
+        the lock of runners does not do it yet."""
 
-        Raises DatabaseLocked.
-        """
+    def lock_tables(self, session: Session, locks: Locks, patience: Patience) -> None:
+        """Lock those of the tables that are there, until COMMIT.  Raises DatabaseLocked."""
 
     def ddl(self, session: Session, playhouse: Any, ledger: Ledger) -> Ddl:
         """``playhouse`` is its SchemaMigrator for the session's database."""

@@ -194,6 +194,9 @@ class Live(Watcher):
     def ended(self, step: Step, seconds: float) -> None:
         self._print(step_lines(step, self._sql, seconds))
 
+    def starts_over(self, why: str) -> None:
+        self._print([heading("again", f"rolled back to start over: {why}")])
+
     def close(self) -> None:
         """Wipe the line.  Raises the error that the output met."""
         if self._status is not None:

@@ -410,7 +410,10 @@ def _failed(
     if isinstance(exc, IntegrityError):
         cause = f"{said}: there are rows that don't fit; change those first"
     is_sure = is_by_database and not performer.has_read
-    return MigrationFailed(script.name, direction.value, cause, where, is_sure=is_sure)
+    sent = performer.last_statement
+    return MigrationFailed(
+        script.name, direction.value, cause, where, is_sure=is_sure, statement=sent
+    )
 
 
 class Look:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Inspector,
         KeptFile,
         Ledger,
+        Locks,
         MayEnd,
         OnProgress,
         Session,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from guarded.findings import Finding
     from guarded.project import Project
     from guarded.schema import Schema
+    from guarded.steps import Step
 
 APPLICATION = "guarded"  # how others see our connections
 OLDEST_SERVER = 150000  # as libpq counts
@@ -222,10 +224,15 @@ class PostgresqlServer:
 
         return declared_schema(self, models)
 
-    def lock_tables(self, session: Session, tables: Sequence[str], patience: Patience) -> None:
+    def locks(self, steps: Iterable[Step], schema: Schema) -> Locks:
+        from guarded.backends.postgresql.needed import locks
+
+        return locks(steps, schema)
+
+    def lock_tables(self, session: Session, locks: Locks, patience: Patience) -> None:
         from guarded.backends.postgresql.lock import lock_tables
 
-        lock_tables(self, session, tables, patience)
+        lock_tables(self, session, locks, patience)
 
     def ledger(self, session: Session, in_memory: Mapping[str, str]) -> Ledger:
         from guarded.backends.postgresql.ledger import PostgresqlLedger

@@ -19,7 +19,7 @@ from guarded.backends.interface import ChangedObject, Effects, FallenMark, Left,
 from guarded.backends.postgresql import describe, sequences
 from guarded.backends.postgresql.inspect import Inspector
 from guarded.backends.postgresql.objects import Objects, objects
-from guarded.backends.postgresql.text import names_in
+from guarded.backends.postgresql.text import name_of, names_in
 from guarded.backends.postgresql.watch import Watch
 from guarded.changes import Change
 from guarded.errors import InMemoryTable, Refused
@@ -137,7 +137,7 @@ class PostgresqlLedger:
         self, sql: str, params: Sequence[Any], *, meant: bool = False, is_own: bool = False
     ) -> Effects:
         if point := SAVEPOINT.match(sql):
-            self._note_savepoint(_name(point["name"]), point["back"].upper().startswith("ROLL"))
+            self._note_savepoint(name_of(point["name"]), point["back"].upper().startswith("ROLL"))
             return Effects()
         self._watch.announced = sql if is_own else ""
         words = names_in(sql, bodies=not MAKES.match(sql))
@@ -204,7 +204,7 @@ class PostgresqlLedger:
 
     def _columns_before(self) -> dict[str, set[str]]:
         return {
-            target.table: set(map(_name, COLUMN.findall(sql or "")))
+            target.table: set(map(name_of, COLUMN.findall(sql or "")))
             for target, sql in self._objects_before.items()
             if target.kind is Kind.TABLE and target.name is None
         }
@@ -337,13 +337,9 @@ def _effects(sql: str) -> Effects:
     match = LOSES.match(sql)
     if match is None:
         return Effects()
-    what, table = match["what"].upper(), _name(match["name"])
+    what, table = match["what"].upper(), name_of(match["name"])
     if what == "UPDATE":
-        columns = [_name(found["name"]) for found in SET.finditer(match["rest"])]
+        columns = [name_of(found["name"]) for found in SET.finditer(match["rest"])]
         return Effects(sets=tuple(Target(Kind.COLUMN, table, column) for column in columns))
     kind = Kind.TABLE if what.startswith("DROP") else Kind.ROWS
     return Effects(takes=(Target(kind, table),))
-
-
-def _name(text: str) -> str:
-    return text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()

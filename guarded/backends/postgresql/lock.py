@@ -10,17 +10,17 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.sql import SQL, Identifier
 
-from guarded.backends.interface import Session
+from guarded.backends.interface import Locks, Session, Waits
 from guarded.backends.postgresql.commit import commit
 from guarded.backends.postgresql.inspect import Inspector
-from guarded.errors import DatabaseFailed, DatabaseLocked, MigrationFailed
+from guarded.errors import DatabaseFailed, DatabaseLocked, MigrationFailed, UnforeseenLock
 from guarded.patience import Patience
 
 if TYPE_CHECKING:
@@ -46,9 +46,16 @@ WHERE l.locktype = 'advisory' AND l.classid = {CLASS} AND l.granted AND l.pid <>
     AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
 USERS = f"""
 SELECT {DESCRIBED} FROM pg_stat_activity AS a WHERE a.pid IN (
-    SELECT l.pid FROM pg_locks AS l WHERE l.relation = ANY (%s::regclass[]::oid[]) AND l.granted
+    SELECT l.pid FROM pg_locks AS l WHERE l.granted
         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND (l.relation = ANY (%s::regclass[]::oid[]) OR l.relation = ANY (%s::regclass[]::oid[])
+            AND l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
 ) AND a.pid <> pg_backend_pid()"""
+PRESENT = """
+SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+    AND relkind IN ('r', 'p') AND relname = ANY (%s)"""
+# What the statements of steps take at most, and what lets others read.
+MODES = {Waits.READERS: "ACCESS EXCLUSIVE", Waits.WRITERS: "SHARE ROW EXCLUSIVE"}
 
 
 @contextmanager
@@ -57,7 +64,7 @@ def transaction(
 ) -> Iterator[Session]:
     """Connect, take the lock of runners, run the block, commit; on any exception roll back.
 
-    Raises DatabaseLocked and DatabaseFailed.
+    Raises DatabaseLocked, UnforeseenLock and DatabaseFailed.
     """
     from peewee import DatabaseError
 
@@ -84,8 +91,8 @@ def transaction(
         finally:
             database.close()  # without COMMIT the server rolls back
     except (psycopg.Error, DatabaseError, MigrationFailed) as exc:
-        if is_locked(exc):  # on a table that no step named, such as the parent of a new key
-            raise DatabaseLocked(str(server), LOCK_TIMEOUT_SECONDS, []) from exc
+        if is_locked(exc):
+            raise _unforeseen(server, exc) from exc
         if isinstance(exc, MigrationFailed):
             raise
         why = " ".join(str(exc).split())
@@ -98,6 +105,16 @@ def is_locked(exc: BaseException) -> bool:
     while cause is not None and not isinstance(cause, psycopg.errors.LockNotAvailable):
         cause = cause.__cause__ or cause.__context__
     return cause is not None
+
+
+def _unforeseen(server: PostgresqlServer, exc: BaseException) -> UnforeseenLock:
+    """The lock that a statement was not given, with the tables that it may be about."""
+    from guarded.backends.postgresql.needed import around
+
+    statement = exc.statement if isinstance(exc, MigrationFailed) else ""
+    with server.reading() as inspector:
+        tables = around(statement, inspector.schema()) if inspector else frozenset()
+    return UnforeseenLock(str(server), LOCK_TIMEOUT_SECONDS, statement, tables)
 
 
 def _take(
@@ -113,31 +130,39 @@ def _take(
 
 
 def lock_tables(
-    server: PostgresqlServer, session: Session, tables: Sequence[str], patience: Patience
+    server: PostgresqlServer, session: Session, locks: Locks, patience: Patience
 ) -> None:
-    """Lock those of the tables that are there against all others, until the transaction ends.
+    """Lock those of the tables that are there, strongest first, until the transaction ends.
 
     Lets the others go on between two tries.  Raises DatabaseLocked with who is in the way.
     """
-    connection = session.database.connection()
-    present = [name for name in tables if session.inspector.has_table(name)]
-    if not present:
+    if not locks:
         return
-    named = SQL(", ").join(map(Identifier, present))
-    statement = SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(named)
+    connection = session.database.connection()
+    present = {name for (name,) in connection.execute(PRESENT, (list(locks),))}
+    named = {
+        waits: [Identifier(name) for name in sorted(present) if locks[name] is waits]
+        for waits in MODES
+    }
+    statements = [
+        SQL("LOCK TABLE {} IN {} MODE").format(SQL(", ").join(tables), SQL(MODES[waits]))
+        for waits, tables in named.items()
+        if tables
+    ]
 
     def try_once() -> bool:
         try:
             with connection.transaction():
-                connection.execute(statement)
+                for statement in statements:
+                    connection.execute(statement)
         except psycopg.errors.LockNotAvailable:
             time.sleep(PAUSE)
             return False
         return True
 
     def users() -> list[str]:
-        quoted = [Identifier(name).as_string(connection) for name in present]
-        return [who for (who,) in connection.execute(USERS, (quoted,))]
+        quoted = [[name.as_string(connection) for name in names] for names in named.values()]
+        return [who for (who,) in connection.execute(USERS, quoted)]
 
     _wait(server, patience, try_once, users)
 

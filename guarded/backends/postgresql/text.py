@@ -89,13 +89,18 @@ def literal(value: object) -> str:
     return f"'{doubled}'"
 
 
+def name_of(text: str) -> str:
+    """The name that is written so, in quotes or not."""
+    return text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()
+
+
 def names_in(sql: str, *, bodies: bool = True) -> set[str]:
     """The names that stand in a statement, as PostgreSQL understands them; ``bodies``: also those
     in strings in dollar quotes, such as a function's body."""
     found = set()
     for token in TOKEN.finditer(sql):
         if token["name"]:
-            found.add(token["name"][1:-1].replace('""', '"'))
+            found.add(name_of(token["name"]))
         elif token["word"]:
             found.add(token["word"].lower())
         elif token["body"] and bodies:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Copy,
         KeptFile,
         Ledger,
+        Locks,
         MayEnd,
         OnProgress,
         Session,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from guarded.findings import Finding
     from guarded.project import Project
     from guarded.schema import Schema
+    from guarded.steps import Step
 
 # STRICT, DROP COLUMN and the table list pragma: nothing older can keep what a rebuild must keep.
 OLDEST_SQLITE = (3, 37, 0)
@@ -195,8 +197,12 @@ class SqliteFile:
 
         return declared_schema(models, self.register)
 
-    def lock_tables(self, session: Session, tables: Sequence[str], patience: Patience) -> None:
-        """Nothing to do: SQLite's write lock is on the whole file."""
+    def locks(self, steps: Iterable[Step], schema: Schema) -> Locks:
+        """None: the lock of runners is SQLite's write lock, on the whole file."""
+        return {}
+
+    def lock_tables(self, session: Session, locks: Locks, patience: Patience) -> None:
+        """Nothing to do."""
 
     def ledger(self, session: Session, in_memory: Mapping[str, str]) -> SqliteLedger:
         from guarded.backends.sqlite.ledger import SqliteLedger

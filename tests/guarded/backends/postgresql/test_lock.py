@@ -8,9 +8,10 @@ import time
 import pytest
 
 from guarded.backends.postgresql.connect import locate
-from guarded.errors import DatabaseLocked
+from guarded.errors import DatabaseLocked, UnforeseenLock
 from guarded.patience import Patience
 from guarded.run import Runner
+from guarded.steps import Watcher
 from tests.conftest import migration
 
 LONGEST = 0.5  # seconds that a bystander may wait
@@ -89,18 +90,153 @@ def test_the_run_goes_on_when_the_reader_has_ended(server, runner):
         timer.join()
 
 
-def test_a_lock_that_no_step_foresaw_is_told_as_a_lock(server, runner):
-    with server.connected() as writer:
-        writer.execute("BEGIN")
-        writer.execute("UPDATE meetings SET title = 'b'")
-        body = (
-            "migrator.migrate(migrator.add_column('other', 'm', IntegerField(null=True)),"
-            " migrator.add_foreign_key_constraint('other', 'm', 'meetings', 'id'))"
+@pytest.fixture
+def family(server):
+    with server.connected() as connection:
+        connection.execute(
+            "CREATE TABLE members (id serial PRIMARY KEY, meeting int REFERENCES meetings, a int)"
         )
+        connection.execute("INSERT INTO members (meeting) VALUES (1)")
+    return server
+
+
+ADD_KEY = (
+    "migrator.migrate(migrator.add_column('other', 'm', IntegerField(null=True)),"
+    " migrator.add_foreign_key_constraint('other', 'm', 'meetings', 'id'))"
+)
+INDEX = "migrator.migrate(migrator.add_index('meetings', ('title',)))"
+
+
+@pytest.mark.parametrize("body", [ADD_KEY, INDEX], ids=["parent of a new key", "new index"])
+def test_readers_go_on_where_the_database_lets_them(server, runner, body):
+    with server.connected() as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM meetings")
+        run, said = runner(body, 0)
+        assert run.up().outcomes and said == []
+
+
+class Heard(Watcher):
+    """The migrations that began, and why a run started over."""
+
+    def __init__(self):
+        self.begun, self.again = [], []
+
+    def begins(self, name, direction):
+        self.begun.append(name)
+
+    def starts_over(self, why):
+        self.again.append(why)
+
+
+@pytest.mark.parametrize(
+    ("body", "sql"),
+    [
+        pytest.param(ADD_KEY, "UPDATE meetings SET title = 'b'", id="parent of a new key"),
+        pytest.param(INDEX, "UPDATE meetings SET title = 'b'", id="new index"),
+        pytest.param(
+            "migrator.migrate(migrator.drop_table('members'))",
+            "SELECT * FROM meetings",
+            id="parent of a table that goes",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.drop_foreign_key_constraint('members', 'meeting'))",
+            "SELECT * FROM meetings",
+            id="parent of a key that goes",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.drop_column('members', 'meeting'))",
+            "SELECT * FROM meetings",
+            id="parent of a column that goes",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.drop_constraint('members', 'members_meeting_fkey'))",
+            "SELECT * FROM meetings",
+            id="parent of a constraint that goes",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.sql('ALTER TABLE \"meetings\" ADD x INT'))",
+            "SELECT * FROM meetings",
+            id="a statement's table",
+        ),
+        pytest.param(
+            "db.execute_sql('CREATE TABLE made (id INT REFERENCES meetings)')",
+            "UPDATE meetings SET title = 'b'",
+            id="a statement's parent",
+        ),
+        pytest.param(
+            "db.execute_sql('CREATE INDEX titles ON meetings (title)')",
+            "UPDATE meetings SET title = 'b'",
+            id="a statement's index",
+        ),
+    ],
+)
+def test_all_that_has_to_be_locked_is_locked_before_the_first_step(family, runner, body, sql):
+    with family.connected(application_name="reporting") as other:
+        other.execute("BEGIN")
+        other.execute(sql)
         run, _ = runner(body, 0.5)
-        started = time.monotonic()
-        with pytest.raises(DatabaseLocked):
+        run.watcher = Heard()
+        with pytest.raises(DatabaseLocked, match="reporting"):
             run.up()
-        assert time.monotonic() - started < 5
-        writer.execute("COMMIT")
+        assert run.watcher.begun == run.watcher.again == []
+        other.execute("COMMIT")
+        assert run.up().outcomes
+
+
+# The row of the parent is locked for the check of the key.
+INSERT = "db.execute_sql('INSERT INTO members (meeting) VALUES (1)')"
+
+
+def test_a_lock_that_no_step_named_is_waited_for_without_holding_others_up(family, runner):
+    run, said = runner(ADD.format("other") + INSERT, 10)
+    run.watcher = Heard()
+    with family.connected(application_name="reporting") as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM meetings FOR UPDATE")
+        bystander = Bystander(family, "other")
+        bystander.start()
+        timer = threading.Timer(2, lambda: other.execute("COMMIT"))
+        timer.start()
+        try:
+            assert run.up().outcomes
+        finally:
+            bystander.ends.set()
+            bystander.join()
+            timer.join()
+    assert run.watcher.begun == ["a", "a"] and len(said) == 1 and "reporting" in said[0]
+    assert run.watcher.again == ["another session had locked 'meetings', 'members'"]
+    assert bystander.longest < LONGEST
+    with family.connected() as connection:
+        assert connection.execute("SELECT count(*) FROM members").fetchall() == [(2,)]
+
+
+def test_who_keeps_a_lock_that_no_step_named_is_told(family, runner, tmp_path):
+    body = "migrator.migrate(migrator.drop_column('members', 'a'))\n" + INSERT
+    run, _ = runner(body, 0.5)
+    run.backup = True
+    with family.connected(application_name="reporting") as other:
+        other.execute("UPDATE members SET a = 7")
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM meetings FOR UPDATE")
+        with pytest.raises(DatabaseLocked, match="reporting"):
+            run.up()
+    assert not [file for file in (tmp_path / "backups").rglob("*") if file.is_file()]
+    assert len(run.up().outcomes) == 1
+    assert len([file for file in (tmp_path / "backups").rglob("*") if file.is_file()]) == 2
+
+
+def test_a_lock_of_a_table_that_nothing_names_is_told_plainly(family, runner):
+    """Only the text that EXECUTE puts together names the table."""
+    run, _ = runner(
+        'migrator.migrate(migrator.sql("DO $$ BEGIN IF EXISTS (SELECT FROM pg_locks WHERE '
+        "relation = to_regclass('public.meet' || 'ings')) THEN EXECUTE 'LOCK public.meet' || "
+        "'ings'; END IF; END $$\"))",
+        0.5,
+    )
+    with family.connected() as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM meetings")
+        with pytest.raises(UnforeseenLock, match="that no step names: waited 0.2 s for .* by: DO"):
+            run.up()
     assert run.up().outcomes
