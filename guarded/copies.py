@@ -54,9 +54,11 @@ def kept_files(folder: Path, database: str) -> list[KeptFile]:
     return sorted(found, key=lambda kept: kept.at)
 
 
-def prune(folder: Path, database: str) -> None:
-    """Remove all backups of runs on this database but the newest."""
-    for old in copies(folder, database, Origin.RUN)[:-KEPT]:
+def prune(folder: Path, database: str, taken: Path) -> None:
+    """Remove all backups of runs on this database but the newest, of which ``taken`` is one."""
+    # Whatever its name says: the clock may have been set back since the others were taken.
+    others = [c for c in copies(folder, database, Origin.RUN) if c.path != taken]
+    for old in others[: 1 - KEPT]:
         old.path.unlink(missing_ok=True)
 
 

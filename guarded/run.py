@@ -294,7 +294,7 @@ class Runner:
                 self._discard_kept()
             raise
         if self._taken is not None:
-            self.backend.prune_backups()
+            self.backend.prune_backups(self._taken)
 
     def _discard_kept(self) -> None:
         for keeper in self._keepers:

@@ -391,8 +391,8 @@ class Backend(Protocol):
     def owner(self) -> Path | None:
         """A file whose owner the files beside it belong to."""
 
-    def prune_backups(self) -> None:
-        """Remove the backups of runs but the newest."""
+    def prune_backups(self, taken: Path) -> None:
+        """Remove the backups of runs but the newest; the one just ``taken`` stays."""
 
     def restore(
         self,

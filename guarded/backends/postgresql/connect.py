@@ -286,10 +286,10 @@ class PostgresqlServer:
         """None: the files are for whoever runs this."""
         return None
 
-    def prune_backups(self) -> None:
+    def prune_backups(self, taken: Path) -> None:
         from guarded import copies
 
-        copies.prune(self.folder, self.file_name)
+        copies.prune(self.folder, self.file_name, taken)
 
     def restore(
         self,

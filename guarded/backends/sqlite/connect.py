@@ -271,10 +271,10 @@ class SqliteFile:
     def owner(self) -> Path | None:
         return self.path
 
-    def prune_backups(self) -> None:
+    def prune_backups(self, taken: Path) -> None:
         from guarded import copies
 
-        copies.prune(self._folder, self.path.name)
+        copies.prune(self._folder, self.path.name, taken)
 
     def restore(
         self,

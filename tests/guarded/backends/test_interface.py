@@ -166,7 +166,7 @@ class Other(SqliteFile):
     def copies(self):
         return []
 
-    def prune_backups(self):
+    def prune_backups(self, taken):
         raise AssertionError("there is no backup to prune")
 
     def restore(self, project, file, patience, on_progress):

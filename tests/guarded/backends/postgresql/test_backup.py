@@ -51,7 +51,7 @@ def test_a_backup_is_whole_private_and_listed(server):
 def test_backups_by_hand_stay_and_those_of_runs_go(server):
     by_hand = server.back_up(NOBODY_WAITS, quiet, by_hand=True)
     taken = [server.back_up(NOBODY_WAITS, quiet).path for _ in range(7)]
-    server.prune_backups()
+    server.prune_backups(taken[-1])
     assert [copy.path for copy in server.copies()] == [by_hand.path, *taken[-5:]]
 
 

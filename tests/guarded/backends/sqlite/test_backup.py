@@ -99,12 +99,22 @@ def test_the_newest_five_are_kept(path):
     ]
     for other in not_its_own:
         other.touch()
-    SqliteFile(path).prune_backups()
+    SqliteFile(path).prune_backups(taken[-1])
     assert all(other.exists() for other in not_its_own)
     assert len(set(taken)) == 7
     assert set(backup.backups_of(path)) == {found for found in taken if found.exists()}
     assert len(backup.backups_of(path)) == 5
     assert not taken[0].exists()
+
+
+def test_a_backup_stays_although_the_clock_was_set_back(path, make_runner):
+    copy_legacy("after1", path)
+    backup.folder_of(path).mkdir()
+    later = [backup.folder_of(path) / f"{path.name}.2099010{n}T000000Z" for n in range(1, 7)]
+    for file in later:
+        shutil.copyfile(path, file)
+    taken = make_runner({"create": CREATE}).up().backup
+    assert backup.backups_of(path) == [taken, *later[-4:]]
 
 
 def test_a_run_that_fails_pushes_out_no_backup(path, make_runner):
