@@ -5,6 +5,7 @@ A name has the database's own, a mark for what it is, and the time in UTC.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -31,6 +32,26 @@ def copy_name(database: str, origin: Origin) -> str:
 def kept_name(database: str, migration: str) -> str:
     """The name of the file for the values that a migration drops."""
     return f"{database}.kept.{stamp()}.{migration}.jsonl"
+
+
+def complete(partial: Path, target: Path) -> None:
+    """Give a copy its name, durably.  Raises OSError, and then leaves no copy of that name."""
+    sync(partial)
+    partial.rename(target)
+    try:
+        sync(target.parent)
+    except OSError:
+        target.unlink()
+        raise
+
+
+def sync(path: Path) -> None:
+    """Wait until the file, or the names in the folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def copies(folder: Path, database: str, *origins: Origin) -> list[Copy]:

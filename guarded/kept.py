@@ -19,6 +19,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from guarded import copies
 from guarded.backends.interface import Inspector, Names
 from guarded.changes import RawText
 from guarded.errors import KeptFailed, Refused
@@ -99,6 +100,8 @@ class Keeper:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+            for folder in (self.path.parent, self.path.parent.parent):  # which may be new
+                copies.sync(folder)
         except OSError as exc:
             raise KeptFailed(self.path, exc.strerror or str(exc)) from exc
         self._file = None

@@ -47,10 +47,7 @@ def take(server: PostgresqlServer, on_progress: OnProgress, *, by_hand: bool = F
         command = [program, "-Fc", "--lock-wait-timeout=60s", "-f", str(partial)]
         programs.run([*command, "-d", programs.connection_string(server)], target, server)
         programs.run([reader, "--list", str(partial)], target)
-        for path in (partial, folder):
-            _sync(path)
-        partial.rename(target)
-        _sync(folder)
+        copies.complete(partial, target)
     except OSError as exc:
         raise BackupFailed(target, exc.strerror or str(exc)) from exc
     finally:
@@ -64,12 +61,3 @@ def _remove_abandoned(folder: Path, name: str) -> None:
             with suppress(FileNotFoundError):  # another process's, and complete by now
                 if time.time() - file.stat().st_mtime > ABANDONED:
                     file.unlink()
-
-
-def _sync(path: Path) -> None:
-    """Wait until the file, or the names in the folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -60,6 +60,7 @@ def take(
         if not folder.exists():
             folder.mkdir()
             _own(folder, path, 0o700)
+            copies.sync(path.parent)
     except OSError as exc:
         raise BackupFailed(path, f"the folder '{folder}' can't be made: {exc.strerror}") from exc
     for file in _files(folder):
@@ -115,9 +116,7 @@ def copy(
         found = check(partial, deep=deep)
         if found.damage:
             raise DamagedDatabase(target, found.damage[0])
-        sync(partial)
-        partial.rename(target)
-        sync(target.parent)
+        copies.complete(partial, target)
         return found
     except (OSError, sqlite3.Error) as exc:
         failed = DamagedDatabase if "malformed" in str(exc) else BackupFailed
@@ -163,12 +162,3 @@ def _own(path: Path, like: Path, mode: int) -> None:
     status = like.stat()
     if hasattr(os, "chown") and os.geteuid() == 0:
         os.chown(path, status.st_uid, status.st_gid)
-
-
-def sync(path: Path) -> None:
-    """Wait until the file, or the names in the folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

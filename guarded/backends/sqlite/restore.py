@@ -144,5 +144,5 @@ def _replace_file(staging: Path, path: Path, aside: Path) -> Path | None:
         found.rename(aside.with_name(aside.name + found.name[len(path.name) :]))
     staging.chmod(mode)
     staging.rename(path)
-    backup.sync(path.parent)
+    copies.sync(path.parent)
     return aside if files else None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -115,6 +116,22 @@ def test_a_backup_stays_although_the_clock_was_set_back(path, make_runner):
         shutil.copyfile(path, file)
     taken = make_runner({"create": CREATE}).up().backup
     assert backup.backups_of(path) == [taken, *later[-4:]]
+
+
+def test_a_backup_whose_name_is_not_on_the_disk_is_none(path, monkeypatch):
+    copy_legacy("after1", path)
+    backup.folder_of(path).mkdir()
+    fsync = os.fsync
+
+    def fails_for_folders(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "the disk failed")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fails_for_folders)
+    with pytest.raises(BackupFailed, match="the disk failed"):
+        SqliteFile(path).back_up(Patience(), quiet)
+    assert list(backup.folder_of(path).iterdir()) == []
 
 
 def test_a_run_that_fails_pushes_out_no_backup(path, make_runner):
