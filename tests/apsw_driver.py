@@ -47,12 +47,10 @@ class Cursor:
         self.rowcount = -1
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
-        before = self._connection.total_changes()
         with translated():
             self._cursor.execute(sql, tuple(params))
-        first = sql.lstrip()[:6].upper()
-        if first in ("INSERT", "UPDATE", "DELETE"):
-            self.rowcount = self._connection.total_changes() - before
+        if sql.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE", "REPLAC"):
+            self.rowcount = self._connection.changes()
         return self
 
     def fetchone(self) -> Any:
@@ -79,9 +77,9 @@ class Cursor:
 
 
 class Connection:
-    def __init__(self, path: Path | str, vfs: str | None = None) -> None:
+    def __init__(self, path: Path | str, vfs: str | None = None, **options: int) -> None:
         with translated():
-            self.apsw = apsw.Connection(str(path), vfs=vfs)
+            self.apsw = apsw.Connection(str(path), vfs=vfs, **options)
 
     def cursor(self) -> Cursor:
         return Cursor(self.apsw)
@@ -103,8 +101,18 @@ class Connection:
     def set_progress_handler(self, function: Callable[[], int] | None, steps: int) -> None:
         self.apsw.set_progress_handler(function and (lambda: bool(function())), steps)
 
-    def create_function(self, name: str, count: int, function: Any, **_: Any) -> None:
-        self.apsw.create_scalar_function(name, function, count)
+    def create_function(self, name: str, count: int, function: Any, **options: Any) -> None:
+        self.apsw.create_scalar_function(name, function, count, **options)
+
+    def create_collation(self, name: str, function: Any) -> None:
+        self.apsw.create_collation(name, function)
+
+    def backup(self, target: Connection, *, pages: int = -1, progress: Any = None) -> None:
+        with translated(), target.apsw.backup("main", self.apsw, "main") as copy:
+            while not copy.done:
+                copy.step(pages)
+                if progress is not None:
+                    progress(0, copy.remaining, copy.page_count)
 
     def close(self) -> None:
         with translated():

@@ -13,7 +13,8 @@ from typing import Any
 
 import apsw
 
-from tests.simulator.schema import Schema, Table, named, quote
+from tests.simulator.clock import SYSTEM
+from tests.simulator.schema import Schema, Table, quote
 
 HISTORY = "schema_history"
 Sight = dict[str, Any]
@@ -29,7 +30,7 @@ class Reference:
 
     def become(self, schema: Schema) -> None:
         old, old_schema = self.connection, self.schema
-        new = apsw.Connection(":memory:")
+        new = in_memory()
         new.execute("PRAGMA recursive_triggers = OFF")
         for table in schema.tables:
             new.execute(schema.created(table))
@@ -89,16 +90,25 @@ def rowid(table: Table) -> str:
     return next(n for n in ("rowid", "_rowid_", "oid") if n not in taken)
 
 
+def in_memory() -> apsw.Connection:
+    return apsw.Connection(":memory:", vfs=SYSTEM)
+
+
 def opened(path: Path) -> apsw.Connection:
     """A copy in memory, as of the last COMMIT."""
-    memory = apsw.Connection(":memory:")
     source = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     try:
-        with memory.backup("main", source, "main") as backup:
-            backup.step()
+        return copied(source)
     finally:
         source.close()
-    return memory
+
+
+def copied(source: apsw.Connection, target: apsw.Connection | None = None) -> apsw.Connection:
+    """The target, or a new database in memory, with all that is in the source."""
+    target = target or in_memory()
+    with target.backup("main", source, "main") as backup:
+        backup.step()
+    return target
 
 
 def sight(connection: apsw.Connection) -> Sight:
@@ -170,7 +180,7 @@ def _told_apart(row: Iterable[Any], first: str, names: list[str]) -> tuple[Any, 
     return tuple((n, type(v).__name__, v) for n, v in zip(listed, row))
 
 
-_constants = apsw.Connection(":memory:")
+_constants = in_memory()
 
 
 def default_of(sql: str | None) -> Any:
@@ -218,10 +228,15 @@ def texts(connection: apsw.Connection) -> dict[tuple[str, str], str | None]:
     return {(str(k), str(n)): s for k, n, s in rows if not n.startswith("sqlite_")}
 
 
-def work(connection: apsw.Connection, statements: Iterable[str]) -> list[Any]:
-    """What each statement gives, with foreign keys on.  Changes the database."""
+def make_ready(connection: apsw.Connection) -> None:
+    """For the writes of an application."""
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA recursive_triggers = OFF")
+
+
+def work(connection: apsw.Connection, statements: Iterable[str]) -> list[Any]:
+    """What each statement gives, with foreign keys on.  Changes the database."""
+    make_ready(connection)
     outcomes = []
     for sql in statements:
         try:
@@ -230,6 +245,3 @@ def work(connection: apsw.Connection, statements: Iterable[str]) -> list[Any]:
         except apsw.Error as exc:
             outcomes.append((sql, type(exc).__name__))
     return outcomes
-
-
-__all__ = ["Reference", "Sight", "differences", "named", "opened", "sight", "texts", "work"]

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.simulator.schema import Schema
 from tests.simulator.trial import Case, Counts, Finding, Trial, Unusable
+from tests.simulator.world import CALM
 
 ROOM = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
@@ -51,6 +52,13 @@ def _smaller(case: Case) -> Iterator[Case]:
         yield replace(case, work=())
     if case.settings:
         yield replace(case, settings=())
+    schedule = case.schedule
+    for less in (CALM, replace(schedule, fault=""), replace(schedule, runners=1), replace(schedule, readers=0),
+                 replace(schedule, jumps=False)):  # fmt: skip
+        if less != schedule:
+            yield replace(case, schedule=less)
+    for writes in _without_one(schedule.writes):
+        yield replace(case, schedule=replace(schedule, writes=writes))
     schema = case.schema
     for triggers in _without_one(schema.triggers):
         yield _started(case, replace(schema, triggers=triggers))
@@ -82,6 +90,7 @@ def as_test(case: Case, seed: int, found: Finding) -> str:
 from tests.simulator.operations import *
 from tests.simulator.schema import *
 from tests.simulator.trial import Case, Counts, Trial
+from tests.simulator.world import Schedule
 
 CASE = {case!r}
 

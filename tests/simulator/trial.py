@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,10 +20,23 @@ from guarded.project import Models, Project
 from guarded.run import Runner
 from guarded.steps import Action
 from server.migrations.migrate import migrator
+from tests.simulator.clock import CLOCK
+from tests.simulator.disk import KINDS, Disk, files, put
 from tests.simulator.draw import Draw
 from tests.simulator.operations import HEAD, Due, Operation, operation
-from tests.simulator.reference import Reference, Sight, differences, opened, sight, texts, work
+from tests.simulator.reference import (
+    Reference,
+    Sight,
+    copied,
+    differences,
+    make_ready,
+    opened,
+    sight,
+    texts,
+    work,
+)
 from tests.simulator.schema import Schema, quote
+from tests.simulator.world import CALM, Schedule, Taken, World
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class Case:
     migrations: tuple[tuple[Operation, ...], ...]
     work: tuple[str, ...] = ()
     settings: tuple[str, ...] = ()
+    schedule: Schedule = CALM
 
 
 def drawn(seed: int) -> Case:
@@ -67,13 +81,31 @@ def drawn(seed: int) -> Case:
             migrations.append(tuple(operations))
         if is_over:
             break
-    writing = tuple(_writes(draw, now)) if now.tables else ()
-    return Case(schema, start, tuple(migrations), writing, tuple(settings))
+    writing = tuple(_writes(draw, now, 6)) if now.tables else ()
+    schedule = _schedule(draw, schema)
+    return Case(schema, start, tuple(migrations), writing, tuple(settings), schedule)
 
 
-def _writes(draw: Draw, schema: Schema) -> Iterator[str]:
+def _schedule(draw: Draw, schema: Schema) -> Schedule:
+    """Half of all runs are on Python's own SQLite, and undisturbed."""
+    random = draw.random
+    if draw.chance(0.5):
+        return Schedule()
+    made = Schedule(random.randrange(1 << 30), "apsw", draw.chance(0.5), jumps=draw.chance(0.3))
+    if draw.chance(0.3):
+        made = replace(made, cache=random.choice((5, 20)))
+    if draw.chance(0.5):
+        way = random.choice(("up", "up", "down"))
+        return replace(made, fault=random.choice(KINDS), point=random.random(), way=way)
+    writes = tuple(_writes(draw, schema, random.choice((0, 3, 6))))
+    return replace(
+        made, runners=random.choice((1, 2)), writes=writes, readers=random.choice((0, 1))
+    )
+
+
+def _writes(draw: Draw, schema: Schema, count: int) -> Iterator[str]:
     """Writes that ask every rule of the schema."""
-    for _ in range(6):
+    for _ in range(count):
         table = draw.random.choice(schema.tables)
         plain = [c for c in table.columns if c.generated is None]
         column = draw.random.choice(plain)
@@ -153,6 +185,7 @@ class Trial:
         self.path = folder / "data" / "base.sqlite"
         self.path.parent.mkdir()
         self.why = ""
+        self.world = World(case.schedule, self.path)
         self.files, self.schemas = sources(case)
         (folder / "migrations").mkdir()
         for name, source in self.files.items():
@@ -172,56 +205,86 @@ class Trial:
                 except apsw.SQLError as exc:
                     raise Unusable(f"{exc}: {sql}") from exc
 
-    def runner(self, listed: Sequence[str] | None = None, **options: Any) -> Runner:
-        names = list(self.files) if listed is None else listed
+        if self.case.schedule.jumps:
+            # Of a time when the clock was wrong.
+            (self.path.parent / "backups").mkdir()
+            for day in range(1, 6):
+                old = self.path.parent / "backups" / f"{self.path.name}.2099010{day}T000000.000000Z"
+                old.write_bytes(self.path.read_bytes())
+
+    def runner(self) -> Runner:
         project = Project(
-            name="simulated", version="1", directory=self.folder / "migrations", listed=names,
+            name="simulated", version="1", directory=self.folder / "migrations", listed=list(self.files),
             models=lambda: Models(()), migrator=migrator, location=lambda: str(self.path),
         )  # fmt: skip
-        return Runner(project, SqliteFile(self.path), Patience(0), **options)
+        wait = 600 if self.case.schedule.runners > 1 or self.case.schedule.readers else 0
+        return Runner(project, SqliteFile(self.path), Patience(wait))
+
+    def engine(self, run: Any) -> tuple[Any, BaseException | None]:
+        """What the engine gives, in the world of this case and with nobody else there."""
+        with self.world.around():
+            return _outcome(run)
 
     # The judgement.
 
     def run(self) -> None:
         """Raises Finding."""
+        CLOCK.reset(is_still=self.case.schedule.driver == "apsw")
+        try:
+            self.judge()
+        finally:
+            CLOCK.reset(is_still=False)
+
+    def judge(self) -> None:
         self.make()
-        before = opened(self.path)
-        was = sight(before)
-        if was["integrity"] != ("ok",):
+        start = opened(self.path)
+        if sight(start)["integrity"] != ("ok",):
             raise Unusable("the start is damaged")
+        at_start = contents(self.path.parent)
+        runner = self.runner()
+        foreseen, plan_failed = self.engine(runner.forecast)
+        _refuse_crash("plan", plan_failed)
+        before, after, done, failed = self.up(start, runner)
+        was, now = sight(before), sight(after)
         before_texts = texts(before)
         wanted, due = self.expected(before)
-        runner = self.runner()
-        foreseen, plan_failed = _outcome(runner.forecast)
-        done, failed = _outcome(runner.up)
-        _refuse_crash("up", failed)
-        _refuse_crash("plan", plan_failed)
-        after = opened(self.path)
-        now = sight(after)
+        is_alone = was == sight(start)
         if failed is not None:
+            if not is_alone:
+                plan_failed = None
             self.judge_refusal(failed, plan_failed, due, was, now, before_texts, texts(after))
+            self.judge_fault("up", at_start, was, was, before_texts, None)
             return
         if due is Due.REFUSES:
             raise Finding("must refuse", f"up did what can't be done: {self.why}")
-        if plan_failed is not None:
+        if plan_failed is not None and is_alone:
             raise Finding("plan is up", f"plan refused what up did: {plan_failed}")
         self.counts.applied += 1
         assert wanted is not None and done is not None
         _differ("rows and objects", sight(wanted.connection), now)
-        self.judge_steps(foreseen, done)
-        self.judge_texts(before_texts, texts(after))
+        if is_alone:
+            self.judge_steps(foreseen, done)
+        after_texts = texts(after)
+        self.judge_texts(before_texts, after_texts)
         self.judge_history(after, [(name, "up") for name in self.files])
         if done.backup is not None:
+            if not done.backup.exists():
+                raise Finding("the backup", "it is not there")
             saved = opened(done.backup)
             _differ("the backup", was, sight(saved))
             if texts(saved) != before_texts:
                 raise Finding("the backup", "its texts are others")
         self.judge_again(runner, now)
         self.judge_work(wanted, after)
-        self.judge_down(runner, was, now)
+        at_end = contents(self.path.parent)
+        back = self.judge_down(runner, was, now)
+        if self.case.schedule.way == "up":
+            self.judge_fault("up", at_start, was, now, after_texts, back)
+        elif back is not None:
+            self.judge_fault("down", at_end, now, back, texts(opened(self.path)), back)
 
     def expected(self, before: apsw.Connection) -> tuple[Reference | None, Due]:
-        rows, due = Reference(self.case.schema, _copied(before)), Due.DOES
+        rows, due = Reference(self.case.schema, copied(before)), Due.DOES
         for operations in self.case.migrations:
             for one in operations:
                 if not one.fits(rows.schema):
@@ -251,12 +314,18 @@ class Trial:
         _differ("refused is unchanged", was, now)
         if before != after:
             raise Finding("refused is unchanged", "texts are others")
-        if any((self.path.parent / "backups").glob("*")):
-            raise Finding("refused is unchanged", "a backup or kept file was left")
+        if left := self.left():
+            raise Finding("refused is unchanged", f"left: {left}")
         if due is Due.DOES:
             raise Finding("must do", words)
         kind = re.sub(r"'[^']*'|\S+\.\S+|\d+", "…", words)[:70]
         self.counts.refusals[kind] = self.counts.refusals.get(kind, 0) + 1
+
+    def left(self, known: Iterable[str] = ()) -> list[str]:
+        """Backups and files of kept values that are none of these, without their times."""
+        names = {path.name for path in (self.path.parent / "backups").glob("*")}
+        new = (name for name in names - set(known) if ".2099" not in name)
+        return sorted(re.sub(r"\.\d{8}T[\d.]+Z", "", name) for name in new)
 
     def judge_steps(self, foreseen: Any, done: Any) -> None:
         if foreseen.unforeseen:
@@ -315,7 +384,7 @@ class Trial:
         if kinds & {"CreateObject", "Statement"}:
             return
         name = list(self.files)[-1]
-        done, failed = _outcome(lambda: runner.again(name))
+        done, failed = self.engine(lambda: runner.again(name))
         if failed is not None:
             raise Finding("twice is once", str(failed))
         acts = {s.action for o in done.outcomes for s in o.steps} - {Action.SKIP}
@@ -331,7 +400,8 @@ class Trial:
             raise Finding("the rules hold", f"{pair[1]}, wanted {pair[0]}")
         _differ("the rules hold", sight(wanted.connection), sight(after))
 
-    def judge_down(self, runner: Runner, was: Sight, now: Sight) -> None:
+    def judge_down(self, runner: Runner, was: Sight, now: Sight) -> Sight | None:
+        """Returns what is there then; None where it refused."""
         schema = self.case.schema
         lost: set[str] = set()
         for operations in self.case.migrations:
@@ -340,14 +410,15 @@ class Trial:
                     lost |= {self.at_start(part, schema) for part in one.lost(schema)}
                     schema = one.after(schema)
         first = next(iter(self.files))
-        _, failed = _outcome(lambda: runner.down(first))
+        _, failed = self.engine(lambda: runner.down(first))
         _refuse_crash("down", failed)
         back = sight(opened(self.path))
         if failed is not None:
             _differ("refused is unchanged", now, back)
-            return
+            return None
         ignored = {p for p in {*was, *back} if self.is_lost(p, lost)}
         _differ("down brings back", _freed(was, lost), _freed(back, lost), ignored)
+        return back
 
     def at_start(self, part: str, schema: Schema) -> str:
         """The part of the sight under the name that its table had at the start."""
@@ -363,6 +434,108 @@ class Trial:
         if part.startswith("view "):
             return "views" in lost or "all rows" in lost
         return part in lost or (is_rows and "all rows" in lost)
+
+    # Others, and faults of the disk.
+
+    def up(
+        self, start: apsw.Connection, runner: Runner
+    ) -> tuple[apsw.Connection, apsw.Connection, Any, BaseException | None]:
+        """The database before and after the run that counts, and what it gave."""
+        schedule, world = self.case.schedule, self.world
+        if schedule.driver == "python":
+            done, failed = _outcome(runner.up)
+            _refuse_crash("up", failed)
+            return start, opened(self.path), done, failed
+        disk = Disk(self.path.parent)
+        with world.around(disk):
+            results = world.run(lambda: _outcome(self.runner().up))
+        self.operations = disk.done
+        for _, failed in results:
+            _refuse_crash("up", failed)
+        acting = [n for n, (done, _) in enumerate(results) if done and done.outcomes]
+        if len(acting) > 1:
+            raise Finding("exclusive", "two runners did it")
+        if not acting and all(failed is None for _, failed in results):
+            raise Finding("exclusive", "no runner did it")
+        chosen = acting[0] if acting else 0
+        self.judge_events(start, chosen if acting else None)
+        before, after = start, start
+        for event in world.events:
+            if isinstance(event, Taken) and event.runner == chosen:
+                before, after = event.before, event.after
+        if world.events and isinstance(world.events[-1], str):
+            # From here on nobody else writes.
+            with closing(apsw.Connection(str(self.path))) as file:
+                copied(after, file)
+        return before, after, *results[chosen]
+
+    def judge_events(self, start: apsw.Connection, acting: int | None) -> None:
+        """Acknowledged writes stay, runs are whole, and nobody sees a part of one."""
+        seen = [texts(start)]
+        now = copied(start)
+        make_ready(now)
+        for event in self.world.events:
+            if isinstance(event, str):
+                now.execute(event)
+                continue
+            _differ("acknowledged writes stay", sight(now), sight(event.before))
+            if event.runner != acting:
+                _differ("refused is unchanged", sight(event.before), sight(event.after))
+            seen.append(texts(event.after))
+            now = copied(event.after)
+            make_ready(now)
+        _differ("acknowledged writes stay", sight(now), sight(opened(self.path)))
+        for first, second in self.world.seen:
+            if first != second or first not in seen:
+                raise Finding("atomic", "a reader saw a part of a run")
+
+    def judge_fault(
+        self, way: str, content: dict[str, bytes], was: Sight, now: Sight, final: Any, back: Sight | None
+    ) -> None:  # fmt: skip
+        """The run once more, with the fault; then a plain one, and the way ``back``."""
+        schedule = self.case.schedule
+        if not schedule.fault:
+            return
+        folder, first = self.path.parent, next(iter(self.files))
+        put(folder, content)
+        known = [Path(name).name for name in content]
+        disk = Disk(folder, schedule.fault, 1 + int(schedule.point * self.operations))
+        ups, downs = lambda: self.runner().up(), lambda: self.runner().down(first)
+        initial = texts(opened(self.path))
+        with self.world.around(disk):
+            _, failed = _outcome(ups if way == "up" else downs)
+        oracle = f"{way} on a disk that {schedule.fault}"
+        if is_cut := disk.left is not None:
+            disk.fall_back()
+        else:
+            _refuse_crash(oracle, failed)
+        self.counts.faults += 1
+        found = opened(self.path)
+        history, everything = applied(found), set(self.files)
+        unchanged, changed = (set(), everything) if way == "up" else (everything, set())
+        is_done = history == changed
+        if history != unchanged and not is_done:
+            raise Finding(oracle, f"the history has {sorted(history)}")
+        _differ(oracle, now if is_done else was, sight(found))
+        if texts(found) != (final if is_done else initial):
+            raise Finding(oracle, "texts are others")
+        if failed is None and not is_done:
+            raise Finding(oracle, "it told a success")
+        if not is_done and not is_cut and (left := self.left(known)):
+            raise Finding(oracle, f"left: {left}")
+        if now is was:
+            return
+        if not is_done:
+            self.finish(oracle, ups if way == "up" else downs, now)
+        # A disk that fails once it is done is told as a failure, and what was kept may be gone.
+        if way == "up" and back is not None and (is_cut or not is_done):
+            self.finish(f"down after {oracle}", downs, back)
+
+    def finish(self, oracle: str, run: Any, wanted: Sight) -> None:
+        _, failed = self.engine(run)
+        if failed is not None:
+            raise Finding(oracle, f"the next run fails: {failed}")
+        _differ(oracle, wanted, sight(opened(self.path)))
 
 
 class Unusable(Exception):
@@ -383,11 +556,16 @@ def _freed(found: Sight, lost: set[str]) -> Sight:
     return found
 
 
-def _copied(source: apsw.Connection) -> apsw.Connection:
-    memory = apsw.Connection(":memory:")
-    with memory.backup("main", source, "main") as backup:
-        backup.step()
-    return memory
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in files(folder)}
+
+
+def applied(connection: apsw.Connection) -> set[str]:
+    """What the history says."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'schema_history'").get:
+        return set()
+    rows = connection.execute("SELECT migration, direction FROM schema_history ORDER BY id")
+    return {name for name, direction in dict(rows).items() if direction == "up"}
 
 
 def _outcome(run: Any) -> tuple[Any, BaseException | None]:
