@@ -5,16 +5,17 @@ Changes nothing.  Does not foresee what depends on rows.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from guarded import promises
-from guarded.backends.interface import Backend, Inspector
+from guarded.backends.interface import Backend, Inspector, Locks
 from guarded.errors import MigrationFailed, Refused
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import tables_in_memory
-from guarded.steps import Action, Direction, Kind, Made, Outcome, Step, Target, takes
+from guarded.steps import Action, Direction, Kind, Made, Outcome, Pass, Step, Target, takes
 from guarded.verbs.perform import Rows, run_script
 
 
@@ -47,20 +48,62 @@ def forecast(
         ledger = backend.ledger(session, tables_in_memory(project))
         known = inspector if inspector is not None and asks_rows else session.inspector
         rows = Rows(known, is_foreseen=True)
+        unforeseen = None
         for script in scripts:
             try:
                 outcome = run_script(
-                    project, backend, session, script, direction, ledger, made(script), rows
+                    project,
+                    backend,
+                    session,
+                    script,
+                    direction,
+                    ledger,
+                    made(script),
+                    rows,
+                    weighs=asks_rows,
                 )
             except MigrationFailed as exc:
                 if exc.is_sure and asks_rows:
                     raise
-                return Forecast(tuple(outcomes), unforeseen=str(exc))
+                unforeseen = str(exc)
+                break
             if inspector is not None and asks_rows:
                 steps = tuple(_counted(step, backend, inspector) for step in outcome.steps)
                 outcome = outcome._replace(steps=steps)
             outcomes.append(outcome)
-        return Forecast(tuple(outcomes), tuple(promises.about_the_whole(ledger.left())))
+        findings = () if unforeseen else tuple(promises.about_the_whole(ledger.left()))
+    if inspector is not None and asks_rows:
+        planned = [step for outcome in outcomes for step in outcome.steps]
+        outcomes = weighed(outcomes, backend.locks(planned, inspector.schema()), inspector.count)
+    return Forecast(tuple(outcomes), findings, unforeseen)
+
+
+def weighed(
+    outcomes: Iterable[Outcome], locks: Locks, count: Callable[[str], int]
+) -> list[Outcome]:
+    """Return the outcomes with the passes for which others wait: with rows, and who it is.
+
+    ``count`` gives the rows of a table, by the name that it had before the run.
+    """
+    names: dict[str, str] = {}  # a table's name now to its name before
+    rows = functools.cache(count)
+
+    def weigh(step: Step) -> Step:
+        passes = step.passes
+        if step.action is Action.FILL and not passes:  # row by row, of which a clone has none
+            passes = (Pass(step.target.table),)
+        before = [each._replace(table=names.get(each.table, each.table)) for each in passes]
+        if step.target.kind is Kind.TABLE and step.renamed_to is not None:
+            names[step.renamed_to] = names.get(step.target.table, step.target.table)
+        return step._replace(
+            passes=tuple(
+                each._replace(rows=rows(each.table), waits=locks[each.table].value)
+                for each in before
+                if each.table in locks and rows(each.table)
+            )
+        )
+
+    return [o._replace(steps=tuple(weigh(step) for step in o.steps)) for o in outcomes]
 
 
 def _counted(step: Step, backend: Backend, inspector: Inspector) -> Step:

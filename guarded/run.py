@@ -62,14 +62,15 @@ class Runner:
         keep: bool = True,
         on_progress: OnProgress = lambda done, total: None,
         watcher: Watcher = Watcher(),  # noqa: B008
+        weighs: bool = False,
     ) -> None:
         """``keep``: values that a drop takes are kept in a file.  ``on_progress`` hears how much of
-        a backup is done, ``watcher`` of each step.  ``committed`` tells after an interruption
-        whether the run was done."""
+        a backup is done, ``watcher`` of each step.  ``weighs``: steps say their passes over tables.
+        ``committed`` tells after an interruption whether the run was done."""
         plan.check_list(project.listed, project.excluded)
         self.project, self.backend, self.patience = project, backend, patience
         self.backup, self.keep, self.on_progress = backup, keep, on_progress
-        self.watcher = watcher
+        self.watcher, self.weighs = watcher, weighs
         self.committed = False
         self._taken: Path | None = None
         self._keepers: list[Keeper] = []
@@ -239,8 +240,13 @@ class Runner:
         for script in chosen:
             self.watcher.begins(script.name, direction)
             arguments = (self.project, self.backend, session, script, direction, ledger)
-            keeper = functools.partial(self._keeper, script, direction)
-            outcome = run_script(*arguments, limit(script), keeper=keeper, watcher=self.watcher)
+            outcome = run_script(
+                *arguments,
+                limit(script),
+                keeper=functools.partial(self._keeper, script, direction),
+                watcher=self.watcher,
+                weighs=self.weighs,
+            )
             written = ledger.written()
             if any(written):
                 raise BrokenPromise(promises.about_rows(script.name, written))

@@ -99,13 +99,25 @@ def statement(sql: str, width: int = 60) -> Target:
     return Target(Kind.STATEMENT, "", line if len(line) <= width else line[: width - 1] + "…")
 
 
+class Pass(NamedTuple):
+    """One way of a step over all rows of a table: read, or written anew.
+
+    ``waits`` says who waits for that table until COMMIT, readers or writers; empty for nobody.
+    """
+
+    table: str
+    rewrites: bool = False
+    rows: int = 0
+    waits: str = ""
+
+
 class Step(NamedTuple):
     """One thing that a migration did, or skipped for the reason in ``note``.
 
     ``renamed_to`` is the new name of a table or column.  ``rows`` is how many rows the step
     changed, None for a step that is not about rows.  ``statements`` is its SQL, without the values
     bound to it.  ``takes`` are the tables, columns and rows whose values are lost; ``sets`` are the
-    columns that get other values.
+    columns that get other values.  ``passes`` are known of a step that was weighed.
     """
 
     action: Action
@@ -116,6 +128,7 @@ class Step(NamedTuple):
     statements: tuple[str, ...] = ()
     takes: tuple[Target, ...] = ()
     sets: tuple[Target, ...] = ()
+    passes: tuple[Pass, ...] = ()
 
 
 Found = tuple[str, str, str]  # a verb, and the table and name of what it was about

@@ -108,6 +108,14 @@ class Session(NamedTuple):
     inspector: Inspector
 
 
+class Passed(NamedTuple):
+    """How often a table was read from end to end, and the number of the file that its rows are in:
+    another one once all were written anew."""
+
+    reads: int
+    file: int
+
+
 class Ddl(Protocol):
     """Applies changes, each in the cheapest way that keeps all else."""
 
@@ -155,6 +163,10 @@ class Ddl(Protocol):
 
     def settle(self, table: str) -> None:
         """Do what waits for this table."""
+
+    def passed(self) -> Mapping[str, Passed]:
+        """How far this transaction has gone over each table; empty where that makes nobody wait
+        for a table."""
 
     @property
     def refilled(self) -> int:

@@ -83,6 +83,11 @@ def step_line(step: Step) -> str:
         text += step.note
     if step.rows and str(step.rows) not in step.note:
         text += f", {counted(step.rows, 'row')}"
+    for each in step.passes:
+        verb = "rewrites" if each.rewrites else "reads"
+        is_told = str(step.target).partition(".")[0] == each.table
+        of = "" if is_told else f" of {each.table}"
+        text += f", {verb} {counted(each.rows, 'row')}{of} while {each.waits} wait"
     return text
 
 
@@ -269,6 +274,7 @@ def outcome_document(outcome: Outcome) -> dict[str, Any]:
                 "note": step.note,
                 "rows": step.rows,
                 "statements": list(step.statements),
+                "passes": [each._asdict() for each in step.passes],
             }
             for step in outcome.steps
         ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from guarded import plan
 from guarded.backends.interface import Backend, OnProgress, Patience
+from guarded.forecast import weighed
 from guarded.run import Runner
 from guarded.steps import Action, Outcome, Step
 
@@ -38,8 +39,10 @@ def rehearse(runner: Runner, target: str | None, on_progress: OnProgress) -> Reh
     with runner.backend.copy(runner.patience, on_progress) as copy:
         if copy is None:
             return None
-        on_copy = Runner(runner.project, copy, backup=False, keep=False)
+        on_copy = Runner(runner.project, copy, backup=False, keep=False, weighs=True)
         before, size = _rows(copy), copy.size()
+        with copy.reading(runner.patience) as inspector:
+            schema = inspector.schema() if inspector is not None else {}
         outcomes: list[Outcome] = []
         repeated: list[tuple[str, Step]] = []
         duration, locked = 0.0, 0
@@ -52,6 +55,8 @@ def rehearse(runner: Runner, target: str | None, on_progress: OnProgress) -> Reh
             outcomes += done.outcomes
             repeated += again(on_copy, script.name)
         after = _rows(copy)
+        steps = [step for outcome in outcomes for step in outcome.steps]
+        outcomes = weighed(outcomes, copy.locks(steps, schema), lambda table: before.get(table, 0))
         return Rehearsal(
             tuple(outcomes),
             round(duration * 1000),

@@ -10,14 +10,14 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from peewee import Database, IntegrityError, OperationalError, ProgrammingError
 
-from guarded.backends.interface import Backend, Ddl, Effects, Inspector, Ledger, Session
+from guarded.backends.interface import Backend, Ddl, Effects, Inspector, Ledger, Passed, Session
 from guarded.changes import (
     Change,
     DropTable,
@@ -41,6 +41,7 @@ from guarded.steps import (
     Kind,
     Made,
     Outcome,
+    Pass,
     Step,
     Target,
     Watcher,
@@ -98,13 +99,14 @@ def run_script(
     rows: Rows | None = None,
     keeper: Callable[[], Keeper | None] = lambda: None,
     watcher: Watcher = Watcher(),  # noqa: B008
+    weighs: bool = False,
 ) -> Outcome:
     """Run one direction of one migration; on a clone, ``rows`` are those that it has not.
 
     ``made`` limits what a ``down`` may undo, and says from where it refills; ``keeper`` gives what
-    keeps the values that an ``up`` drops; ``watcher`` hears of the steps.  Raises MigrationFailed
-    with the statement, and what the verbs refuse.  Neither commits nor rolls back, and leaves it to
-    the caller to ask the ledger what was lost.
+    keeps the values that an ``up`` drops; ``watcher`` hears of the steps; ``weighs``: they say
+    their passes over tables.  Raises MigrationFailed with the statement, and what the verbs refuse.
+    Neither commits nor rolls back, and leaves it to the caller to ask the ledger what was lost.
     """
     from guarded.verbs.migrator import GuardedMigrator
 
@@ -113,7 +115,7 @@ def run_script(
     ddl = backend.ddl(session, playhouse, ledger)
     rows = rows or Rows(session.inspector)
     look = Look(backend, session, ddl, ledger, playhouse, rows, made)
-    performer = Performer(look, keeper, made, watcher)
+    performer = Performer(look, keeper, made, watcher, weighs)
     migrator = GuardedMigrator(performer)
     started = time.perf_counter()
     with ledger.migration(script.name):
@@ -168,10 +170,11 @@ class Performer:
         keeper: Callable[[], Keeper | None],
         undone: Made | None,
         watcher: Watcher,
+        weighs: bool,
     ) -> None:
         """``undone`` is what the ``up`` did that a ``down`` undoes.  ``has_read``: the migration
         asked the database something, past the verbs."""
-        self._make_keeper, self._watcher = keeper, watcher
+        self._make_keeper, self._watcher, self._weighs = keeper, watcher, weighs
         self._keeper: Keeper | None = None
         self._kept = undone.kept if undone else None
         self._refilled: set[Target] = set()
@@ -184,7 +187,7 @@ class Performer:
         self.has_read = False
         self._means_all = self._is_own = False
         self._changed_rows: int | None = None
-        self._unclaimed: list[tuple[str, Effects]] = []
+        self._unclaimed: list[tuple[str, Effects, tuple[Pass, ...]]] = []
 
     def perform(self, verb: Callable[..., Deeds], arguments: tuple[Any, ...]) -> None:
         """Do all that the verb describes.  Raises Refused."""
@@ -328,10 +331,11 @@ class Performer:
             self.last_statement = sql
             if not (self._means_all or self._is_own):  # past the verbs
                 self._watcher.works(Step(Action.RUN, statement(sql)))
+            before = self._passed()
             cursor = execute_sql(sql, params)
             if cursor.rowcount >= 0:
                 self._changed_rows = cursor.rowcount
-            self._unclaimed.append((sql, effects))
+            self._unclaimed.append((sql, effects, _passes(before, self._passed())))
             return cursor
 
         # Peewee sends everything through this one method, and looks it up on the instance.
@@ -365,13 +369,22 @@ class Performer:
             step = step._replace(action=Action.SKIP, note="no row to change")
         if is_raw:
             step = step._replace(
-                takes=tuple(target for _, effects in self._unclaimed for target in effects.takes),
-                sets=tuple(target for _, effects in self._unclaimed for target in effects.sets),
+                takes=tuple(
+                    target for _, effects, _ in self._unclaimed for target in effects.takes
+                ),
+                sets=tuple(target for _, effects, _ in self._unclaimed for target in effects.sets),
             )
-        statements = tuple(sql for sql, _ in self._unclaimed)
-        done = step._replace(rows=rows, statements=statements)._replace(**told)
+        step = step._replace(
+            rows=rows,
+            statements=tuple(sql for sql, _, _ in self._unclaimed),
+            passes=tuple(each for _, _, passes in self._unclaimed for each in passes),
+        )
+        done = step._replace(**told)
         self._record(done, time.monotonic() - started)
         self._unclaimed.clear()
+
+    def _passed(self) -> Mapping[str, Passed]:
+        return self.look.ddl.passed() if self._weighs else {}
 
     def _note(self, step: Step) -> None:
         """A step that takes no statement, or takes it later."""
@@ -384,10 +397,19 @@ class Performer:
 
     def claim_statements(self) -> None:
         """A step for each statement that the migration sent past the migrator."""
-        for sql, effects in self._unclaimed:
-            step = Step(Action.RUN, statement(sql), statements=(sql,))
+        for sql, effects, passes in self._unclaimed:
+            step = Step(Action.RUN, statement(sql), statements=(sql,), passes=passes)
             self._record(step._replace(takes=effects.takes, sets=effects.sets))
         self._unclaimed.clear()
+
+
+def _passes(before: Mapping[str, Passed], after: Mapping[str, Passed]) -> tuple[Pass, ...]:
+    found = []
+    for table, now in after.items():
+        was = before.get(table, now)
+        if was != now:
+            found.append(Pass(table, rewrites=now.file != was.file))
+    return tuple(found)
 
 
 def _failed(

@@ -7,7 +7,7 @@ or follow a dot in a name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import peewee
 import psycopg
 
-from guarded.backends.interface import Ledger
+from guarded.backends.interface import Ledger, Passed
 from guarded.backends.postgresql import dependents, describe, sequences
 from guarded.backends.postgresql.declare import ported
 from guarded.backends.postgresql.inspect import Inspector, target_of
@@ -49,6 +49,9 @@ from guarded.steps import Action, Kind, Target
 
 PLAIN_DEFAULT = re.compile(r"-?[\w.]+|'(?:[^']|'')*'")
 BATCH = 500  # rows put back together
+PASSED = """
+SELECT relname, pg_stat_get_xact_numscans(oid), relfilenode FROM pg_class
+WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"""
 # Changes of a type in which every value stays what it is.
 WIDENING = {
     "smallint": ("integer", "bigint", "numeric", "double precision", "real"),
@@ -129,6 +132,10 @@ class PostgresqlDdl:
         name = quote(column.name)
         differs = f"{name} IS NOT NULL AND {name}::{type_}::text IS DISTINCT FROM {name}::text"
         return {differs: "would get another value, which can't be changed back"}
+
+    def passed(self) -> Mapping[str, Passed]:
+        rows = self._connection.execute(PASSED)
+        return {name: Passed(reads, file) for name, reads, file in rows}
 
     def resting(self, change: Fill) -> str:
         triggers = self._triggers(change.table)

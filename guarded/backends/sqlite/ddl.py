@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from peewee import OperationalError, SqliteDatabase
 
-from guarded.backends.interface import Ledger
+from guarded.backends.interface import Ledger, Passed
 from guarded.backends.sqlite import (
     catalogue,
     conversion,
@@ -143,6 +143,9 @@ class SqliteDdl:
 
     def altered_by_type(self, table: Table, column: Column, type_: str) -> dict[str, str]:
         return conversion.altered(table, column, type_)
+
+    def passed(self) -> Mapping[str, Passed]:
+        return {}
 
     def resting(self, change: Fill) -> str:
         triggers = [

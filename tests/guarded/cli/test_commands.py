@@ -151,6 +151,7 @@ def test_json_is_one_document(call, path):
         "statements": [
             'CREATE TABLE "tags" ("id" INTEGER NOT NULL PRIMARY KEY, "name" VARCHAR(255) NOT NULL)'
         ],
+        "passes": [],
     }
     assert json.loads(call("up", "--json")[1])["done"] == []
     standings = json.loads(call("status", "--json")[1])["migrations"]
