@@ -19,6 +19,7 @@ ORDER = [
     "steps",
     "errors",
     "patience",
+    "dates",
     "findings",
     "schema",
     "defaults",

@@ -6,17 +6,12 @@ Reading never fails and never changes a stored value; writing has one spelling.
 from __future__ import annotations
 
 import json
-import re
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from peewee import DateTimeField, TextField
 
-# What the former server's ORM, SQLite's CURRENT_TIMESTAMP and JavaScript wrote:
-# '2025-12-12 10:00:00.000 +00:00', '2025-12-12 10:00:00', '2025-12-12T10:00:00.000Z'.
-STORED_DATE = re.compile(
-    r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(?:\.(\d{1,6})\d*)? ?(Z|[+-]\d{2}:?\d{2})?"
-)
+from guarded.dates import in_utc, moment
 
 
 class UtcDateTimeField(DateTimeField):
@@ -34,29 +29,10 @@ class UtcDateTimeField(DateTimeField):
 
     def python_value(self, value: Any) -> Any:
         if isinstance(value, str):
-            value = _parse(value)
+            return moment(value) or value
         if isinstance(value, datetime):
-            return _in_utc(value)
+            return in_utc(value)
         return value
-
-
-def _parse(text: str) -> datetime | str:
-    match = STORED_DATE.fullmatch(text.strip())
-    if match is None:
-        return text
-    day, time, fraction, zone = match.groups()
-    zone = "+00:00" if zone in (None, "Z") else f"{zone[:3]}:{zone[-2:]}"
-    moment = f"{day} {time}.{(fraction or '').ljust(6, '0')}{zone}"
-    try:
-        return _in_utc(datetime.fromisoformat(moment))
-    except (ValueError, OverflowError):  # the shape of a date, but no day of the calendar
-        return text
-
-
-def _in_utc(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        return moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc)
 
 
 class JSONListField(TextField):
