@@ -28,6 +28,7 @@ MigrationError
 ├── Refused               the operation would lose something
 │   ├── OnlyCopy              an interrupted rebuild of another tool left the rows elsewhere
 │   ├── RowsDoNotFit          rows break the new constraint
+│   ├── ValuesDoNotFit        the other database can't hold these values
 │   └── InMemoryTable         the table is not in the database file
 ├── MigrationFailed       an exception inside a migration
 └── BrokenPromise         a migration changed what no step announced; found before COMMIT
@@ -229,6 +230,15 @@ class Refused(MigrationError):
 
 class RowsDoNotFit(Refused):
     """Rows break the new constraint; the message says how many."""
+
+
+class ValuesDoNotFit(Refused):
+    """``values`` has a sentence about each of them, up to a number of them."""
+
+    def __init__(self, values: Sequence[str], count: int, remedy: str) -> None:
+        self.values, self.count = tuple(values), count
+        number = "1 value does" if count == 1 else f"{count} values do"
+        super().__init__(f"{number} not fit, the first: {self.values[0]}; {remedy}")
 
 
 class InMemoryTable(Refused):

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from guarded import history, plan
-from guarded.errors import BrokenPromise, OnlyCopy, UnforeseenLock
+from guarded.errors import BrokenPromise, OnlyCopy, UnforeseenLock, UnusableDatabase
 from guarded.patience import Patience
 from guarded.project import Project
 from guarded.scripts import Script
 from guarded.status import State, read_state, tables_in_memory, tables_of
-from guarded.steps import Direction, Made, Outcome, Watcher
+from guarded.steps import Direction, Kind, Made, Outcome, Watcher
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Backend, Inspector, Locks, OnProgress, Session
@@ -138,6 +138,19 @@ class Runner:
         except _Unkept:
             assert done is not None
             return done
+
+    def build(self, fill: Callable[[Session], None]) -> Run:
+        """Apply all to an empty database; ``fill`` adds rows in the same transaction.
+
+        Raises UnusableDatabase if there is anything in it.
+        """
+        with self.backend.transaction(self.patience, self._on_commit) as session:
+            check_empty(self.backend, session.inspector)
+            state = read_state(self.project, session.inspector)
+            chosen = self._choose(state, Direction.UP, None)
+            done = self._change(session, Direction.UP, chosen, state)
+            fill(session)
+        return done
 
     def down(self, target: str | None = None) -> Run:
         """Undo the newest migration, or all back through ``target``."""
@@ -345,6 +358,16 @@ class Runner:
 
     def _on_commit(self) -> None:
         self.committed = True
+
+
+def check_empty(backend: Backend, inspector: Inspector) -> None:
+    """Raise UnusableDatabase if there is anything in the database."""
+    if not inspector.is_empty():
+        made = sorted(inspector.objects(), key=lambda target: target.kind is not Kind.TABLE)
+        found = made[0] if made else "a part of an extension"
+        raise UnusableDatabase(
+            str(backend), f"is not empty: it has '{found}'", "name an empty database"
+        )
 
 
 def _limit(direction: Direction, state: State) -> Callable[[Script], Made | None]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from guarded.patience import Patience as Patience
 
@@ -422,3 +422,52 @@ class Backend(Protocol):
 
     def examine(self, project: Project, patience: Patience) -> Iterator[Finding]:
         """All that doctor asks of this kind of database, from the outside in."""
+
+
+class Unfit(Exception):
+    """A column does not take this value as it is; the message says why."""
+
+
+class Load(Protocol):
+    """Fills tables that a run has just made, inside of its transaction."""
+
+    def fitting(self, column: Column) -> Callable[[Any], Any]:
+        """Return what makes of another database's value, which is not None, one for the column.
+
+        It raises Unfit.
+        """
+
+    def is_json(self, column: Column) -> bool:
+        """Return True if ``rows`` gives JSON in a spelling of its own."""
+
+    def empty(self, *tables: str) -> None:
+        """Delete all rows of these tables."""
+
+    def copy(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Raises Refused for a row that breaks a constraint."""
+
+    def rows(self, table: str, columns: Sequence[Column]) -> Iterator[Sequence[Any]]:
+        """Yield the rows in the order in which they were copied."""
+
+
+@runtime_checkable
+class Leavable(Protocol):
+    """A kind of database that a project can move away from."""
+
+    def users(self) -> list[str]:
+        """Return other processes that use it, as far as they can be seen."""
+
+    def watched(self, patience: Patience) -> AbstractContextManager[Callable[[], bool]]:
+        """Yield a question: has anybody written to it since the block began?"""
+
+
+@runtime_checkable
+class Fillable(Protocol):
+    """A kind of database that a project can move to."""
+
+    def loading(self, session: Session, marks: Mapping[str, int]) -> AbstractContextManager[Load]:
+        """Empty the tables in ``marks``, and let the block fill them.
+
+        ``marks``: the highest id that each has given out, or 0; the next is higher.  Raises Refused
+        for rows that break a constraint.
+        """

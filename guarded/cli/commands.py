@@ -294,6 +294,28 @@ def restore(session: Session, file: Path | None, yes: bool) -> None:
     session.show(lines, restored=str(file), kept=str(aside) if aside else None)
 
 
+@command(cli)
+@click.argument("url")
+@click.option(
+    "--unfit",
+    type=click.Choice(["refuse", "null"]),
+    default="refuse",
+    show_default=True,
+    help="Values that PostgreSQL can't hold; null keeps them in a file.",
+)
+def move(session: Session, url: str, unfit: str) -> None:
+    """Move to an empty PostgreSQL database.
+
+    Migrates it, copies every row in the same transaction, and compares all.  The SQLite file stays
+    as it is.  Stop the server before.
+
+    Example: migrate.py move postgresql://migrator@db.example.org/meetings
+    """
+    from guarded.cli.move import move
+
+    move(session, url, nulls=unfit == "null")
+
+
 @subgroup(cli)
 def backups(session: Session) -> None:
     """List the backups and the files of dropped values.

@@ -26,6 +26,7 @@ from guarded.errors import (
     MigrationError,
     MissingDatabase,
     UnusableDatabase,
+    ValuesDoNotFit,
 )
 from guarded.patience import Patience
 from guarded.project import Project
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from guarded.backends.interface import Backend
 
 COULD_NOT = 2
+SHOWN = 20  # unfit values
 JSON_VERSION = 1  # of the documents in docs/json.md; raised when a key changes its meaning or goes
 EXTRA = "pip install 'meeting-server[postgresql]'"
 Function = Callable[..., Any]
@@ -47,6 +49,7 @@ HINTS: dict[type[MigrationError], str] = {
     DatabaseLocked: "--wait SECONDS waits longer",
     BackupFailed: "--no-backup goes without",
     KeptFailed: "--discard keeps nothing",
+    ValuesDoNotFit: "--unfit null writes NULL where the column takes it, and keeps the values",
 }
 
 
@@ -173,10 +176,10 @@ def locate(project: Project, location: str | None, scratch: str | None = None) -
     return connect.locate(named, project.register)
 
 
-def show_progress(done: int, total: int) -> None:
+def show_progress(done: int, total: int, word: str = "backup") -> None:
     """Show the progress of a backup in one line of a terminal; clear it at the end."""
     if sys.stderr.isatty():
-        line = f"backup {100 * done // max(total, 1):3}%" if done < total else ""
+        line = f"{word} {100 * done // max(total, 1):3}%" if done < total else ""
         click.echo(f"\r\x1b[K{line}", nl=False, err=True)
 
 
@@ -397,6 +400,9 @@ def _trouble(session: Session, exc: BaseException, message: str, command: str | 
         session.show([], error=error)
     if isinstance(exc, BrokenPromise) and len(exc.findings) > 1:
         message = "\n  ".join(["rolled back, nothing was changed:", *exc.findings])
+    if isinstance(exc, ValuesDoNotFit):
+        for value in exc.values[:SHOWN]:
+            click.echo(f"unfit    {value}", err=True)
     output.echo([f"error: {message}"], sys.stderr)
     if command is not None:
         click.echo(f"  run: {command}", err=True)

@@ -33,6 +33,11 @@ class StatusLine:
             self._thread = threading.Thread(target=self._draw, daemon=True)
             self._thread.start()
 
+    def change(self, text: str) -> None:
+        """The same goes on, and is this far."""
+        with self._lock:
+            self._text = " ".join(text.split())
+
     def wipe(self) -> None:
         with self._lock:
             self._text = ""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Inspector,
         KeptFile,
         Ledger,
+        Load,
         Locks,
         MayEnd,
         OnProgress,
@@ -243,6 +244,11 @@ class PostgresqlServer:
         from guarded.backends.postgresql.ddl import PostgresqlDdl
 
         return PostgresqlDdl(session.database, playhouse, ledger)
+
+    def loading(self, session: Session, marks: Mapping[str, int]) -> AbstractContextManager[Load]:
+        from guarded.backends.postgresql.load import loading
+
+        return loading(session, marks)
 
     def only_copies(self, inspector: Inspector, tables: Iterable[str]) -> Iterator[Finding]:
         """Nothing: ALTER TABLE is transactional here, so no tool moves rows to another table."""

@@ -288,6 +288,22 @@ class SqliteFile:
 
         return restore(project, file, self, patience, on_progress)
 
+    def users(self) -> list[str]:
+        from guarded.backends.sqlite.processes import openers
+
+        return openers([self.path, *companions(self.path)])
+
+    @contextmanager
+    def watched(self, patience: Patience) -> Iterator[Callable[[], bool]]:
+        with self.connected(patience) as connection:
+
+            def version() -> Any:
+                # Another one after each commit of others, https://www.sqlite.org/pragma.html.
+                return connection and connection.execute("PRAGMA data_version").fetchone()
+
+            before = version()
+            yield lambda: version() != before
+
     def examine(self, project: Project, patience: Patience) -> Iterator[Finding]:
         from guarded.backends.sqlite.examine import examine
 

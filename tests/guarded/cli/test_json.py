@@ -109,6 +109,14 @@ def test_the_document_of_restore_is_on_the_page(run):
     check(run("restore", taken), documented("restore"))
 
 
+def test_the_document_of_move_is_on_the_page(run, path, connect, postgres_url):
+    connection = connect()
+    connection.execute("UPDATE meetings SET created_at = 'CURRENT_TIMESTAMP', description = x'ff'")
+    connection.commit()
+    connection.close()
+    check(run("move", postgres_url, "--unfit", "null"), documented("move"))
+
+
 def test_the_document_of_an_error_is_on_the_page(run):
     check(run("up", "nope"), json.loads(SECTIONS["An error"]))
     check(run("fly"), json.loads(SECTIONS["An error"]))
