@@ -61,7 +61,9 @@ def _changed(column: Column, storage: str) -> str | None:
     }
     if column.storage in ("BLOB", "ANY"):  # they take each value as it comes
         found["TEXT"] = f"(typeof({name}) IN ('integer', 'real'))"
-        found |= dict.fromkeys(("INTEGER", "INT", "NUMERIC", "REAL"), f"({is_number})")
+        found["REAL"] = f"({is_number} OR typeof({name}) = 'integer')"
+        is_whole = f"typeof({name}) = 'real' AND CAST({name} AS INTEGER) = {name}"
+        found |= dict.fromkeys(("INTEGER", "INT", "NUMERIC"), f"({is_number} OR {is_whole})")
     return found.get(storage)
 
 

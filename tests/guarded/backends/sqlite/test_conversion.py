@@ -8,10 +8,11 @@ from guarded.errors import Refused
 from tests.conftest import migration
 
 OLDER = """
-CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT, r REAL, z);
-INSERT INTO t VALUES (1, '007', 1.5, 1), (2, '7', 2.0, '1'), (3, 'x', 1e300, NULL);
+CREATE TABLE t (id INTEGER PRIMARY KEY, s TEXT, r REAL, z, w);
+INSERT INTO t VALUES
+    (1, '007', 1.5, 1, 3.0), (2, '7', 2.0, 'z', 1.5), (3, 'x', 1e300, NULL, NULL);
 CREATE TABLE strict (id INTEGER PRIMARY KEY, s TEXT, n REAL, a ANY) STRICT;
-INSERT INTO strict VALUES (1, '5', 5.5, 'x'), (2, 'six', 6, 7), (3, NULL, NULL, x'00');
+INSERT INTO strict VALUES (1, '5', 5.5, 'x'), (2, 'six', 6, 7.5), (3, NULL, NULL, x'00');
 CREATE TABLE keyed (id INT PRIMARY KEY, v TEXT);
 INSERT INTO keyed VALUES (NULL, 'a'), (NULL, 'b'), (3, 'c');
 """
@@ -68,6 +69,8 @@ def test_values_come_back(database, make_runner, table, column, up, down):
             id="a text that becomes another",
         ),
         pytest.param("t", "z", "BareField(constraints=[])", "", id="nothing to change"),
+        pytest.param("t", "z", "FloatField()", "1 row would get another", id="an integer for good"),
+        pytest.param("t", "w", "IntegerField()", "1 row would get another", id="a real for good"),
         pytest.param(
             "strict",
             "s",
