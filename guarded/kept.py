@@ -1,8 +1,8 @@
 """Values that an ``up`` drops, in a file of their own, from which its ``down`` refills.
 
 A file is one JSON value a line: first what was dropped and from where, then its rows, and so on.
-Rows in which a dropped column has its default, or NULL where it has none, are left out: the column
-comes back with these.
+Rows in which a dropped column has its constant default, or NULL where it has no default, are left
+out: the column comes back with these.
 """
 
 from __future__ import annotations
@@ -72,14 +72,20 @@ class Keeper:
         else:
             (column,) = [c for c in table.columns if c.name == target.name]
             key, columns = table.key, (column.name,)
-            comes_back = "NULL"
-            if column.meaning is not None and CONSTANT.match(column.meaning):
-                comes_back = column.meaning
+            comes_back = column.meaning or "NULL"
             condition = names.differs(names.quote(column.name), comes_back)
+            if column.meaning is not None and not CONSTANT.match(column.meaning):
+                condition = ""  # nobody knows with which value a row comes back
             if column.generated:
                 return 0
         try:
             rows = inspector.count(table.name, condition)
+            if keyless := _keyless(names, table, key):
+                condition = condition or "1 = 1"
+                if untold := inspector.count(table.name, f"({condition}) AND ({keyless})"):
+                    have = "1 row" if untold == 1 else f"{untold} rows"
+                    self.unkept.append(f"{have} of table '{table.name}' with NULL in the key")
+                condition, rows = f"({condition}) AND NOT ({keyless})", rows - untold
         except Refused as exc:
             self.unkept.append(str(exc))
             return 0
@@ -160,6 +166,12 @@ class Keeper:
         if free < needed:
             why = f"about {needed / 1e6:.1f} MB are needed, and {free / 1e6:.1f} MB are free"
             raise KeptFailed(self.path, why)
+
+
+def _keyless(names: Names, table: Table, key: Sequence[str]) -> str:
+    """The condition for rows that their key does not tell from others, if there can be some."""
+    nullable = (c.name for c in table.columns if c.name in key and c.nullable)
+    return " OR ".join(f"{names.quote(name)} IS NULL" for name in nullable)
 
 
 def parts(path: Path) -> Iterator[tuple[Part, Iterator[tuple[Any, ...]]]]:

@@ -29,7 +29,7 @@ from guarded.changes import (
     Statement,
 )
 from guarded.errors import MigrationError, MigrationFailed, Refused, RowsDoNotFit, nearest
-from guarded.kept import Keeper
+from guarded.kept import Keeper, Part
 from guarded.project import Project
 from guarded.schema import Column, Table
 from guarded.scripts import Script
@@ -284,20 +284,24 @@ class Performer:
         if not wanted:
             return
         self.settle()
-        for part, rows in kept.parts(Path(self._kept.path)):
-            if part.target in wanted:
-                self._refilled.add(part.target)
-                change = Refill(part.target.table, part.key, part.columns, rows, part.mark)
-                with self._step(Step(Action.REFILL, part.target)) as told:
-                    self.look.ddl.apply(change)
-                    count = self.look.ddl.refilled
-                    left = part.rows - count
-                    told["note"] = f"{count} rows" + (f", {left} fit no more" if left else "")
-                    told["rows"] = count
-            else:
-                for _ in rows:
+        # A column may have gone before its table: it comes back into the table's rows.
+        for kind in (Kind.TABLE, Kind.COLUMN):
+            now = {target for target in wanted if target.kind is kind}
+            for part, rows in kept.parts(Path(self._kept.path)) if now else ():
+                if part.target in now:
+                    self._refill(part, rows)
+                for _ in rows:  # the next part is behind them
                     pass
         self._refilled |= wanted
+
+    def _refill(self, part: Part, rows: Iterator[tuple[Any, ...]]) -> None:
+        change = Refill(part.target.table, part.key, part.columns, rows, part.mark)
+        with self._step(Step(Action.REFILL, part.target)) as told:
+            self.look.ddl.apply(change)
+            count = self.look.ddl.refilled
+            left = part.rows - count
+            told["note"] = f"{count} rows" + (f", {left} fit no more" if left else "")
+            told["rows"] = count
 
     def _follow(self, target: Target, new_name: str) -> None:
         """Give what this migration made or found its new name, and what it undoes."""

@@ -178,6 +178,21 @@ def test_a_table_without_a_key_is_told_before_down(connect, make_runner):
     assert connection.execute("SELECT * FROM notes").fetchall() == [(1, None)]
 
 
+def test_rows_with_no_value_in_their_key_get_none_of_another(connect, make_runner):
+    connection = connect()
+    connection.executescript(
+        "CREATE TABLE notes (a TEXT PRIMARY KEY, b TEXT);"
+        "INSERT INTO notes VALUES (NULL, 'x'), (NULL, 'y'), ('z', 'z')"
+    )
+    up = "migrator.migrate(migrator.drop_column('notes', 'b'))"
+    down = "migrator.migrate(migrator.add_column('notes', 'b', TextField(null=True)))"
+    runner = make_runner({"a": migration(up, down)})
+    runner.up()
+    assert runner.unkept() == ["2 rows of table 'notes' with NULL in the key"]
+    runner.down()
+    assert connection.execute("SELECT b FROM notes").fetchall() == [(None,), (None,), ("z",)]
+
+
 @pytest.mark.parametrize("harm", ["missing", "changed"])
 def test_a_file_that_is_gone_or_changed_is_told_and_not_used(pets, make_runner, path, harm):
     runner = make_runner({"a": drop("weight")})
