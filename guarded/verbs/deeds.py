@@ -49,6 +49,8 @@ Deeds = Iterator[Skip | So | Deed]
 
 def constraint_name(name: Any, constraint: Any = None) -> str:
     """The name, or the text of a constraint that has none: one of Peewee's ``Check`` or ``SQL``."""
+    if isinstance(name, str):
+        return name  # which may have blanks of any kind
     node = constraint if name is None else name
     return " ".join(str(getattr(node, "sql", node)).split())
 
