@@ -53,6 +53,30 @@ THERE_AND_BACK = [
         "migrator.migrate(migrator.add_constraint('t', 'c', SQL(\"CHECK (a <> 'no')\"))); migrator.migrate(migrator.drop_constraint('t', 'c'))",
         id="a constraint that was found and then dropped is there again",
     ),
+    pytest.param(
+        f"{KEY} DEFAULT CURRENT_TIMESTAMP); INSERT INTO t VALUES (1, NULL), (2, 'x')",
+        "migrator.migrate(migrator.drop_column('t', 'a'))",
+        "migrator.migrate(migrator.add_column('t', 'a', TextField(null=True, constraints=[SQL('DEFAULT CURRENT_TIMESTAMP')])))",
+        id="NULL in a column whose default is the time comes back as NULL",
+    ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.drop_column('t', 'a'), migrator.drop_table('t'))",
+        "migrator.migrate(migrator.sql('CREATE TABLE t (id INTEGER PRIMARY KEY)'), migrator.add_column('t', 'a', TextField(null=True)))",
+        id="a column that went before its table comes back into its rows",
+    ),
+    pytest.param(
+        f"{KEY}, CONSTRAINT \"tab\there\" UNIQUE (a)); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.drop_constraint('t', 'tab\\there')); db.execute_sql(\"INSERT INTO t VALUES (2, 'x')\"); db.execute_sql('DELETE FROM t WHERE id = 2')",
+        "migrator.migrate(migrator.add_constraint('t', 'tab\\there', SQL('UNIQUE (a)')))",
+        id="a constraint goes by its name, whatever its blanks",
+    ),
+    pytest.param(
+        f"{KEY}, g AS (length(a)) STORED); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.sql('CREATE TRIGGER r AFTER UPDATE OF g ON t BEGIN DELETE FROM t; END'))",
+        "migrator.migrate(migrator.sql('DROP TRIGGER r'))",
+        id="a trigger on a generated column is sound, though it never fires",
+    ),
 ]  # fmt: skip
 
 

@@ -324,5 +324,8 @@ def _try_firing(
     names = {fold(c.name): c.name for c in columns}
     if gone := [name for name in update_of if fold(name) not in names]:
         return f"no such column: {gone[0]}"
-    plain = update_of or [c.name for c in columns if not c.generated]
+    able = {fold(c.name) for c in columns if not c.generated}
+    plain = [name for name in update_of or names.values() if fold(name) in able]
+    if not plain:  # no UPDATE can name a generated column, so that it never fires
+        return None
     return _try(stand_ins, f"UPDATE {table} SET {quote(plain[0])} = NULL")
