@@ -244,6 +244,7 @@ class Draw:
                     table, constraints=(Constraint(self.name() if self.chance(0.7) else "", sql),)
                 )
             columns.append(one)
+        table = replace(table, columns=tuple(columns))
         late = [c for c in columns[2:] if self.may_be_late(c, table)]
         if late and self.chance(0.4):
             chosen = random.choice(late)

@@ -258,6 +258,8 @@ class DropColumn(Operation):
         if not table.key and not column.generated:
             lost.add(f"rows of {table.name}")
             lost.add("views")
+        elif table.alias is None and not table.without_rowid:
+            lost.add(f"null keys of {table.name}")
         if column.conflict:
             lost.add(f"conflicts of {table.name}")
         return lost
@@ -518,7 +520,7 @@ class AddIndex(Operation):
             for i in table.indexes
             if (i.parts, i.unique, i.where) == (new.parts, new.unique, new.where)
         ]
-        if same and not column.collate:
+        if same:
             return schema
         return schema.with_table(replace(table, indexes=(*table.indexes, new)))
 

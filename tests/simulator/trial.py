@@ -417,8 +417,10 @@ class Trial:
             _differ("refused is unchanged", now, back)
             return None
         ignored = {p for p in {*was, *back} if self.is_lost(p, lost)}
-        _differ("down brings back", _freed(was, lost), _freed(back, lost), ignored)
-        return back
+        raw = back
+        was, back = (self.freed(found, lost) for found in (was, back))
+        _differ("down brings back", was, back, ignored)
+        return raw
 
     def at_start(self, part: str, schema: Schema) -> str:
         """The part of the sight under the name that its table had at the start."""
@@ -434,6 +436,22 @@ class Trial:
         if part.startswith("view "):
             return "views" in lost or "all rows" in lost
         return part in lost or (is_rows and "all rows" in lost)
+
+    def freed(self, found: Sight, lost: set[str]) -> Sight:
+        """Without the rowids that nobody promised, and the rows that no key tells."""
+        for item in lost:
+            kind, _, name = item.partition(" of ")
+            part = f"rows of {name}"
+            rows = found.get(part, {})
+            if kind == "rowids":
+                rows = {k[1:] if k and k[0][0] == "rowid" else k: n for k, n in rows.items()}
+            if kind == "null keys":
+                tables = (t for t in self.case.schema.tables if t.name == name)
+                keys = {t.column(k).name for t in tables for k in t.key}
+                empty = {(key, "NoneType", None) for key in keys}
+                rows = {k: n for k, n in rows.items() if empty.isdisjoint(k)}
+            found = found | {part: rows}
+        return found
 
     # Others, and faults of the disk.
 
@@ -459,12 +477,13 @@ class Trial:
             raise Finding("exclusive", "no runner did it")
         chosen = acting[0] if acting else 0
         self.judge_events(start, chosen if acting else None)
-        before, after = start, start
+        before, after, is_over = start, start, True
         for event in world.events:
             if isinstance(event, Taken) and event.runner == chosen:
-                before, after = event.before, event.after
-        if world.events and isinstance(world.events[-1], str):
-            # From here on nobody else writes.
+                before, after, is_over = event.before, event.after, True
+            elif isinstance(event, str):
+                is_over = False
+        if not is_over:  # what others wrote since is taken back
             with closing(apsw.Connection(str(self.path))) as file:
                 copied(after, file)
         return before, after, *results[chosen]
@@ -540,20 +559,6 @@ class Trial:
 
 class Unusable(Exception):
     """The start can't be made; no fault of the engine's."""
-
-
-def _freed(found: Sight, lost: set[str]) -> Sight:
-    """Without the rowids that nobody promised."""
-    for item in lost:
-        if item.startswith("rowids of "):
-            part = f"rows of {item.removeprefix('rowids of ')}"
-            found = found | {
-                part: {
-                    k[1:] if k and k[0][0] == "rowid" else k: n
-                    for k, n in found.get(part, {}).items()
-                }
-            }
-    return found
 
 
 def contents(folder: Path) -> dict[str, bytes]:
