@@ -41,9 +41,17 @@ from pathlib import Path
 
 
 class MigrationError(Exception):
-    """The message is one line.  ``is_damage``: the database is damaged; a backup mends it."""
+    """The message is one line.
+
+    ``is_damage``: the database is damaged; a backup mends it.  ``place``: the verb, line and file
+    of the migration that it is about.
+    """
 
     is_damage = False
+    place = ""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} ({self.place})" if self.place else super().__str__()
 
 
 class UnusableDatabase(MigrationError):
@@ -281,6 +289,17 @@ class BrokenPromise(MigrationError):
         super().__init__(f"rolled back: {'; '.join(findings)}")
 
 
+def line_in(path: Path, exc: BaseException) -> int | None:
+    """Return the line of the file that the exception came through last."""
+    import traceback
+
+    frames = traceback.extract_tb(exc.__traceback__)
+    return next((f.lineno for f in reversed(frames) if Path(f.filename) == path), None)
+
+
+MANY = 8  # names of migrations in one message
+
+
 def nearest(name: str, known: Sequence[str]) -> str:
     """Return "; did you mean …?" with the nearest name, or an empty string."""
     near = closest(name, known)
@@ -297,7 +316,9 @@ def closest(name: str, known: Sequence[str]) -> str | None:
 
 
 def _choices(name: str, known: Sequence[str]) -> str:
-    return (
-        nearest(name, known)
-        or f"; {'there are ' + ', '.join(known) if known else 'none is listed'}"
-    )
+    """The nearest name, or all, or of many the newest."""
+    if not known or (near := nearest(name, known)):
+        return near if known else "; none is listed"
+    if len(known) > MANY:
+        return f"; the newest of {len(known)} are {', '.join(known[-MANY:])}"
+    return f"; there are {', '.join(known)}"

@@ -18,6 +18,12 @@ from guarded.errors import UnusableMigration, UnusableName
 LIST = "MIGRATIONS"
 
 
+def spelled(words: str) -> str:
+    """Return words as the name of a migration: ``Add meeting-color`` is ``add_meeting_color``."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", words.strip())
+    return re.sub(r"[\s_-]+", "_", apart).lower()
+
+
 def check_name(name: str, directory: Path, taken: Collection[str]) -> None:
     """Raise UnusableName when a new migration can't have this name."""
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,99}", name) or keyword.iskeyword(name):

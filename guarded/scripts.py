@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from guarded.errors import UnusableMigration
+from guarded.errors import UnusableMigration, line_in
 from guarded.steps import Direction
 
 Function = Callable[[Any, Any], object]
@@ -63,8 +63,9 @@ def _load(script: Script) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as exc:
+        where = f" in line {line}" if (line := line_in(script.path, exc)) else ""
         raise UnusableMigration(
-            script.name, f"importing '{script.path}' raised {type(exc).__name__}: {exc}"
+            script.name, f"importing '{script.path}' raised {type(exc).__name__}{where}: {exc}"
         ) from exc
     return module
 

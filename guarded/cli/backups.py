@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from guarded.backends.interface import Origin
-from guarded.cli.session import Session, locate
+from guarded.cli.advice import command_line, repeated
+from guarded.cli.session import NeedsAnswer, Session, locate
 from guarded.errors import MigrationError, RestoreRefused
 from guarded.operate import backups
 from guarded.operate.backups import Held, Use, Values
@@ -41,7 +42,7 @@ def show(session: Session) -> None:
     if lines:
         lines.append(f"total    {_total(held, dropped)}")
     session.show(
-        lines or [f"there is none; take one with {session.project.command} backup"],
+        lines or [f"there is none; take one with: {command_line(session, 'backup')}"],
         backups=[_copy_document(each) for each in held],
         dropped=[_values_document(each) for each in dropped],
     )
@@ -61,7 +62,7 @@ def prune(session: Session, keep: int, kinds: Sequence[str], *, dry_run: bool, y
             f"'{c.path}': made {ORIGINS[c.origin]}" for c in copies if c.origin != Origin.RUN
         ]
         precious += [f"'{v.file.path}': {_described(v)}" for v in dropped]
-        _ask(precious, yes)
+        _ask(session, precious, yes)
         backups.remove(runner, copies, dropped)
     size = sum(each.size for each in copies) + sum(each.file.size for each in dropped)
     word = "would go" if dry_run else "removed"
@@ -81,7 +82,7 @@ def choose(session: Session, runner: Runner) -> Path:
         where = Path(str(runner.backend))
         raise RestoreRefused(where, "there is no backup of it", "name a file")
     if session.json or not sys.stdin.isatty():
-        raise click.UsageError(f"name a backup; {session.project.command} backups lists them")
+        raise NeedsAnswer("name a backup of it", command_line(session, "backups"))
     held = backups.copies(runner)
     click.echo("\n".join(copy_lines(held)), err=True)
     number = click.prompt("Restore which number", type=click.IntRange(1, len(held)), err=True)
@@ -117,12 +118,12 @@ def complete_copies(context: click.Context, _: click.Parameter, incomplete: str)
     return found or [CompletionItem(incomplete, type="file")]
 
 
-def _ask(precious: Sequence[str], yes: bool) -> None:
+def _ask(session: Session, precious: Sequence[str], yes: bool) -> None:
     for line in [] if yes else precious:
         click.echo(f"lost for good: {line}", err=True)
     if precious and not yes:
         if not sys.stdin.isatty():
-            raise click.UsageError("pass --yes to remove these")
+            raise NeedsAnswer("pass --yes to remove these", repeated(session, "--yes"))
         click.confirm("Go on?", abort=True, err=True)
 
 

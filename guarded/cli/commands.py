@@ -13,7 +13,7 @@ from guarded.cli import output
 from guarded.cli.session import (
     OPTIONS,
     Commands,
-    NeedsYes,
+    NeedsAnswer,
     Session,
     command,
     run_and_exit,
@@ -113,7 +113,7 @@ def down(session: Session, to: str | None, yes: bool, no_backup: bool) -> None:
         if losses and not sys.stdin.isatty():
             from guarded.cli.advice import repeated
 
-            raise NeedsYes("pass --yes to drop these rows", repeated(session, "--yes"))
+            raise NeedsAnswer("pass --yes to drop these rows", repeated(session, "--yes"))
         if losses:
             click.confirm("Go on?", abort=True, err=True)
     _show_run(session, runner, runner.down(to))
@@ -411,16 +411,17 @@ def check(session: Session, strict: bool) -> int:
 def new(session: Session, name: str, from_models: bool) -> None:
     """Write a migration file, and list it.
 
-    With --from-models, it has the changes from what the listed migrations create to what the models
-    declare.
+    Words become a name: "add meeting color" is add_meeting_color.  With --from-models, it has the
+    changes from what the listed migrations create to what the models declare.
 
     Example: migrate.py new add_meeting_color --from-models
     """
     from guarded.author import new
     from guarded.author.from_models import DECIDE
     from guarded.cli.advice import command_line
+    from guarded.listing import spelled
 
-    runner = session.prepare()
+    runner, name = session.prepare(), spelled(name)
     text = None
     if from_models:
         ask = _ask if sys.stdin.isatty() else lambda question: None

@@ -277,8 +277,8 @@ class Interrupted(click.ClickException):
     """A signal ended the command.  click's own error would print an empty line first."""
 
 
-class NeedsYes(click.UsageError):
-    """Nobody can be asked; ``command`` is the call that says yes."""
+class NeedsAnswer(click.UsageError):
+    """Nobody can be asked; ``command`` is the call that helps."""
 
     def __init__(self, message: str, command: str) -> None:
         super().__init__(message)
@@ -356,7 +356,7 @@ def run_and_exit(cli: click.Group, session: Session) -> NoReturn:
         status = _trouble(session, exc, _with_hint(exc), command)
     except OSError as exc:
         status = _trouble(session, exc, str(exc))
-    except NeedsYes as exc:
+    except NeedsAnswer as exc:
         status = _trouble(session, exc, exc.format_message(), exc.command)
     except click.ClickException as exc:
         status = _trouble(session, exc, f"{exc.format_message()} (see --help)")

@@ -39,8 +39,6 @@ def add_column(
     """
     found = look.existing(table)
     target = column_of(found.name, column_name)
-    if not isinstance(field, Field):
-        raise Refused(f"{target} needs a field such as CharField(), and not {field!r}")
     field = fields.with_parent(field.clone())
     field.name = field.column_name = column_name
     present = look.column(found, column_name)
@@ -119,7 +117,7 @@ def drop_column(
     found = look.table(table)
     column = look.column(found, column_name) if found is not None else None
     if found is None or column is None:
-        yield Skip(column_of(table, column_name), "not there")
+        yield look.absent(column_of(table, column_name), names_of(found))
         return
     target = column_of(found.name, column.name)
     change = DropColumn(found.name, column.name)
@@ -275,7 +273,7 @@ def drop_not_null(look: Look, table: str, column: str, legacy: bool = False) -> 
     found = look.existing(table)
     present = look.column(found, column)
     if present is None:
-        yield Skip(column_of(found.name, column), "not there")
+        yield look.absent(column_of(found.name, column), names_of(found))
         return
     target = column_of(found.name, present.name)
     if present.primary_key and "WITHOUT ROWID" in found.options:
@@ -304,7 +302,7 @@ def drop_column_default(look: Look, table: str, column: str) -> Deeds:
     found = look.existing(table)
     present = look.column(found, column)
     if present is None:
-        yield Skip(column_of(found.name, column), "not there")
+        yield look.absent(column_of(found.name, column), names_of(found))
         return
     target = column_of(found.name, present.name)
     if present.default is None:
@@ -335,6 +333,10 @@ def alter_column_type(
             )
     change = SetType(found.name, present.name, wanted, cast)
     yield Deed(Action.ALTER, target, change, said)
+
+
+def names_of(table: Table | None) -> list[str] | None:
+    return [column.name for column in table.columns] if table is not None else None
 
 
 def rows_have(count: int) -> str:

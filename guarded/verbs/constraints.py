@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from peewee import Node
+
 from guarded.changes import AddConstraint, DropConstraint, DropForeignKey
 from guarded.errors import Refused, RowsDoNotFit
 from guarded.schema import ForeignKey, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
-from guarded.verbs.columns import rows_have
+from guarded.verbs.columns import names_of, rows_have
 from guarded.verbs.deeds import Deed, Deeds, Skip, So, constraint_name, unique_name
 from guarded.verbs.perform import Look
 
 
-def add_constraint(look: Look, table: str, name: str | None, constraint: Any) -> Deeds:
+def add_constraint(look: Look, table: str, name: str | None, constraint: Node) -> Deeds:
     found = look.existing(table)
     target = Target(Kind.CONSTRAINT, found.name, constraint_name(name, constraint))
     wanted = look.sql_of(constraint)
@@ -153,7 +155,7 @@ def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Dee
     found = look.table(table)
     column = look.column(found, column_name) if found is not None else None
     if found is None or column is None:
-        yield Skip(column_of(table, column_name), "not there")
+        yield look.absent(column_of(table, column_name), names_of(found))
         return
     target = Target(Kind.FOREIGN_KEY, found.name, column.name)
     keys = [key for key in found.foreign_keys if column.name in key.columns]

@@ -10,12 +10,12 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from peewee import Database, IntegrityError, OperationalError, ProgrammingError
+from peewee import Database, OperationalError
 
 from guarded.backends.interface import Backend, Ddl, Effects, Inspector, Ledger, Passed, Session
 from guarded.changes import (
@@ -28,7 +28,7 @@ from guarded.changes import (
     RenameTable,
     Statement,
 )
-from guarded.errors import MigrationError, MigrationFailed, Refused, RowsDoNotFit, nearest
+from guarded.errors import MigrationError, Refused, RowsDoNotFit, nearest
 from guarded.kept import Keeper, Part
 from guarded.project import Project
 from guarded.schema import Column, Table
@@ -116,7 +116,7 @@ def run_script(
     rows = rows or Rows(session.inspector)
     look = Look(backend, session, ddl, ledger, playhouse, rows, made)
     performer = Performer(look, keeper, made, watcher, weighs)
-    migrator = GuardedMigrator(performer)
+    migrator = GuardedMigrator(performer, script.path)
     started = time.perf_counter()
     with ledger.migration(script.name):
         ledger.mean(*(made.targets if made else ()))
@@ -133,16 +133,15 @@ def run_script(
                     performer.made |= ledger.new_columns()
                 performer.refill()
                 migrator.check_all_ran()
-        except MigrationError as exc:
-            if rows.is_foreseen and performer.has_read:  # rows may have told it what to do
-                raise _failed(script, direction, performer, exc) from exc
-            raise
-        except OperationalError as exc:
-            if str(exc) == "interrupted":  # a signal came while the database was at work
-                raise KeyboardInterrupt from exc
-            raise _failed(script, direction, performer, exc) from exc
         except (Exception, SystemExit) as exc:
-            raise _failed(script, direction, performer, exc) from exc
+            from guarded.verbs.failure import failed, placed
+
+            if isinstance(exc, OperationalError) and str(exc) == "interrupted":
+                raise KeyboardInterrupt from exc  # a signal came while the database was at work
+            # What it read of the rows may have told a migration what to do.
+            if isinstance(exc, MigrationError) and not (rows.is_foreseen and performer.has_read):
+                raise placed(script, performer, exc) from exc.__cause__
+            raise failed(script, direction, performer, exc) from exc
     performer.claim_statements()
     performer.made |= ledger.new_columns()
     return Outcome(
@@ -184,12 +183,13 @@ class Performer:
         self.found: set[Found] = set()
         self._changed: set[Found] = set()  # what is so because of this migration
         self.last_statement = ""
+        self.doing: tuple[str, int | None] | None = None  # the verb and its line
         self.has_read = False
         self._means_all = self._is_own = False
         self._changed_rows: int | None = None
         self._unclaimed: list[tuple[str, Effects, tuple[Pass, ...]]] = []
 
-    def perform(self, verb: Callable[..., Deeds], arguments: tuple[Any, ...]) -> None:
+    def perform(self, verb: Callable[..., Deeds], arguments: Sequence[Any]) -> None:
         """Do all that the verb describes.  Raises Refused."""
         name = verb.__name__
         if self.look.undo is not None and name in INVERSES:
@@ -416,32 +416,6 @@ def _passes(before: Mapping[str, Passed], after: Mapping[str, Passed]) -> tuple[
     return tuple(found)
 
 
-def _failed(
-    script: Script, direction: Direction, performer: Performer, exc: BaseException
-) -> MigrationFailed:
-    import traceback
-
-    lines = [
-        frame.lineno
-        for frame in traceback.extract_tb(exc.__traceback__)
-        if Path(frame.filename) == script.path
-    ]
-    where = f" (line {lines[-1]} of {script.path.name})" if lines else ""
-    if performer.last_statement:
-        last = statement(performer.last_statement, 200)
-        where += f"; the last statement was: {last}"
-    said = " ".join(str(exc).split())
-    is_by_database = isinstance(exc, (OperationalError, ProgrammingError))
-    cause = said if is_by_database else f"{type(exc).__name__}: {said}"
-    if isinstance(exc, IntegrityError):
-        cause = f"{said}: there are rows that don't fit; change those first"
-    is_sure = is_by_database and not performer.has_read
-    sent = performer.last_statement
-    return MigrationFailed(
-        script.name, direction.value, cause, where, is_sure=is_sure, statement=sent
-    )
-
-
 class Look:
     """The database as verbs see it: with all that was described before, done or waiting."""
 
@@ -461,6 +435,18 @@ class Look:
         self.backend, self.inspector, self.names = backend, session.inspector, names
         self.ddl, self.ledger, self.playhouse, self.rows = ddl, ledger, playhouse, rows
         self.undo = Undo(names.fold, made) if made is not None else None
+
+    def absent(self, target: Target, known: Iterable[str] | None = None) -> Skip:
+        """Return that it is not there, and on the way up the ``known`` name that may be meant.
+
+        Without known names its table is not there.
+        """
+        if self.undo is not None:
+            return Skip(target, "not there")
+        if known is None:
+            tables = [table.name for table in self.inspector.schema().values()]
+            return Skip(target, f"not there{nearest(target.table, tables)}")
+        return Skip(target, f"not there{nearest(str(target.name), [*known])}")
 
     def kept(self, target: Target) -> str | None:
         """Return why a drop is not done, or None."""

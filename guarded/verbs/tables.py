@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from peewee import SQL, Field, ValueLiterals
+from peewee import SQL, Field, Model, ValueLiterals
 from peewee import Index as PeeweeIndex
 from peewee import Table as PeeweeTable
 
@@ -29,7 +29,7 @@ from guarded.verbs.deeds import Deed, Deeds, Skip, So
 from guarded.verbs.perform import Look
 
 
-def create_table(look: Look, model: Any) -> Deeds:
+def create_table(look: Look, model: type[Model]) -> Deeds:
     """Create the model's table and indexes; only missing indexes if there is a table."""
     name = model._meta.table_name
     target = table_of(name)
@@ -44,7 +44,7 @@ def create_table(look: Look, model: Any) -> Deeds:
         yield from _create_index(look, name, index._name, sql, _of(index), doubles)
 
 
-def complete_table(look: Look, model: Any) -> Deeds:
+def complete_table(look: Look, model: type[Model]) -> Deeds:
     """Give an existing table the columns, defaults and indexes that the model has.
 
     Drops nothing and changes no other property of a column.
@@ -95,7 +95,7 @@ def drop_table(
     found = look.existing(table) if look.table(table) is not None else None
     if found is None:
         look.refuse_view(table)
-        yield Skip(table_of(table), "not there")
+        yield look.absent(table_of(table))
         return
     change, target = DropTable(found.name), table_of(found.name)
     if why := look.kept(target):

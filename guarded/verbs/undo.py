@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from guarded.steps import Found, Kind, Made, Target
@@ -83,7 +83,7 @@ def _moved(
     return (old[0], old[1], new_name) if key == old else key
 
 
-def subject(verb: str, arguments: tuple[Any, ...]) -> Target:
+def subject(verb: str, arguments: Sequence[Any]) -> Target:
     """Return the target of one of INVERSES by its arguments alone: it may refuse to look."""
     if verb in ("add_constraint", "drop_constraint"):
         return Target(Kind.CONSTRAINT, str(arguments[0]), constraint_name(*arguments[1:]))

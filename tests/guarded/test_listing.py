@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from guarded.errors import UnusableMigration, UnusableName
-from guarded.listing import check_name, names_in, read, with_name
+from guarded.listing import check_name, names_in, read, spelled, with_name
 
 
 @pytest.mark.parametrize(
@@ -133,3 +133,10 @@ def test_a_name_that_is_taken_is_refused(tmp_path):
         with pytest.raises(UnusableName, match="exists already|of that name"):
             check_name(name, tmp_path, {"listed"})
     check_name("free", tmp_path, {"listed"})
+
+
+@pytest.mark.parametrize(
+    "words", ["add meeting color", "Add meeting-color", " add_meeting_color ", "AddMeetingColor"]
+)
+def test_words_become_a_name(words):
+    assert spelled(words) == "add_meeting_color"

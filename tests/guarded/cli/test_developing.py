@@ -163,7 +163,7 @@ def test_new_without_a_difference_writes_nothing(copy):
         ("add_hmac_auth", "there is a migration of that name, listed or excluded"),
         ("index", "there is a migration of that name, listed or excluded"),
         ("taken", "exists already"),
-        ("Add-x", "a name is verb_object"),
+        ("add.x", "a name is verb_object"),
     ],
 )
 def test_new_refuses_a_name(copy, name, says):
