@@ -155,6 +155,9 @@ class Ddl(Protocol):
     def waits(self, change: Change) -> bool:
         """Return True if ``settle`` will do the change, together with others."""
 
+    def must_settle(self, change: Change) -> bool:
+        """Return True if the change, done together with what waits, would give other values."""
+
     def apply(self, change: Change) -> None:
         """Do it now, or remember it for ``settle``.  Raises Refused, and nothing is done then."""
 

@@ -276,11 +276,11 @@ def drop_not_null(look: Look, table: str, column: str, legacy: bool = False) -> 
         yield look.absent(column_of(found.name, column), names_of(found))
         return
     target = column_of(found.name, present.name)
-    if present.primary_key and "WITHOUT ROWID" in found.options:
-        raise Refused(f"{target} can't be made nullable: it is in the primary key")
     if present.nullable:
         yield Skip(target, "already nullable", is_so=True)
         return
+    if present.primary_key and not found.options.isdisjoint(("WITHOUT ROWID", "STRICT")):
+        raise Refused(f"{target} can't be made nullable: it is in the primary key")
     yield Deed(Action.ALTER, target, DropNotNull(found.name, present.name), "nullable")
 
 

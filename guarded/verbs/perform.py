@@ -230,9 +230,9 @@ class Performer:
             step = step._replace(takes=(deed.target,))
         if deed.action is Action.FILL:
             step = step._replace(sets=(deed.target,))
-        waits = ddl.waits(change)
-        if not waits:
+        if not ddl.waits(change) or ddl.must_settle(change):
             self.settle()
+        waits = ddl.waits(change)
         if deed.loses:
             self._watcher.works(step)
             step = self._keep(step)
@@ -256,13 +256,14 @@ class Performer:
 
     def _keep(self, step: Step) -> Step:
         """Keep the values that the step takes, and say how many."""
-        table = self.look.inspector.table(step.target.table)
+        stored = self.look.inspector.table(step.target.table)
         if self._keeper is None:
             self._keeper = self._make_keeper()
-        if self._keeper is None or table is None:
+        if self._keeper is None or stored is None:
             return step
-        present = step.target.kind is Kind.TABLE or self.look.column(table, str(step.target.name))
-        if not present:
+        present = step.target.kind is Kind.TABLE or self.look.column(stored, str(step.target.name))
+        table = self.look.table(stored.name)  # with a default that waits
+        if not present or table is None:
             return step
         rows = self._keeper.keep(self.look.inspector, self.look.names, table, step.target)
         said = f"{step.note}, {rows} values kept" if step.note else f"{rows} values kept"

@@ -358,7 +358,7 @@ class Draw:
         parent: Any = column.references
         if parent is not None and schema.has(parent.table):
             to, at = schema.table(parent.table), schema.names[parent.column]
-            return f"(SELECT {quote(at)} FROM {quote(to.name)} LIMIT 1)"
+            return f"(SELECT {quote(at)} FROM {quote(to.name)} ORDER BY 1 LIMIT 1)"
         if not column.not_null and self.chance(0.2):
             return "NULL"
         return self.value(column.type, strict=table.strict)

@@ -320,7 +320,8 @@ class DropNotNull(Operation):
     def due(self, schema: Schema, rows: Rows) -> Due:
         table, column = self.of(schema)
         if column.number in table.key:
-            return Due.REFUSES if table.without_rowid else Due.MAY
+            is_never_null = table.without_rowid or (table.strict and not table.alias)
+            return Due.REFUSES if is_never_null else Due.MAY
         return Due.DOES
 
     def after(self, schema: Schema) -> Schema:
@@ -623,11 +624,11 @@ class AddKey(Operation):
     parent: Reference = NO_PARENT
 
     def fits(self, schema: Schema) -> bool:
-        return (
-            super().fits(schema)
-            and schema.has(self.parent.table)
-            and schema.has(self.parent.column)
-        )
+        parent = self.parent
+        if not (super().fits(schema) and schema.has(parent.table) and schema.has(parent.column)):
+            return False
+        keys = (c for c in schema.table(self.table).constraints if c.kind == "FOREIGN")
+        return not any(speaks_of(k.sql.partition("REFERENCES")[0], self.column) for k in keys)
 
     def due(self, schema: Schema, rows: Rows) -> Due:
         return Due.MAY

@@ -66,6 +66,12 @@ THERE_AND_BACK = [
         id="a column that went before its table comes back into its rows",
     ),
     pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, NULL)",
+        "migrator.migrate(migrator.add_column_default('t', 'a', 'x'), migrator.drop_column('t', 'a'))",
+        "migrator.migrate(migrator.add_column('t', 'a', TextField(null=True, constraints=[SQL(\"DEFAULT 'x'\")])), migrator.drop_column_default('t', 'a'))",
+        id="NULL comes back although a default still waited when it went",
+    ),
+    pytest.param(
         f"{KEY}, CONSTRAINT \"tab\there\" UNIQUE (a)); INSERT INTO t VALUES (1, 'x')",
         "migrator.migrate(migrator.drop_constraint('t', 'tab\\there')); db.execute_sql(\"INSERT INTO t VALUES (2, 'x')\"); db.execute_sql('DELETE FROM t WHERE id = 2')",
         "migrator.migrate(migrator.add_constraint('t', 'tab\\there', SQL('UNIQUE (a)')))",
@@ -102,6 +108,37 @@ def test_down_brings_back(connect, make_runner, start, up, down):
 
 
 @pytest.mark.parametrize(
+    ("start", "up", "rows"),
+    [
+        pytest.param(
+            f"{KEY}, b BIGINT); INSERT INTO t VALUES (1, 'x', -1)",
+            "migrator.migrate(migrator.alter_column_type('t', 'b', TextField()), migrator.alter_column_type('t', 'b', BlobField()))",
+            [(1, "x", "-1")],
+            id="a value goes through both types",
+        ),
+        pytest.param(
+            f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+            "migrator.migrate(migrator.add_column('t', 'b', TextField(null=True, constraints=[SQL(\"DEFAULT (lower('A'))\")])), migrator.add_column_default('t', 'b', 'z'))",
+            [(1, "x", "a")],
+            id="rows have the default that the column came with",
+        ),
+        pytest.param(
+            'CREATE TABLE "t(" (id INTEGER PRIMARY KEY, a); CREATE VIEW t AS SELECT * FROM "t("; INSERT INTO "t(" VALUES (1, \'x\')',
+            "migrator.migrate(migrator.add_index('t(', ('a',), where=SQL('\"a\" IS NOT NULL')))",
+            [(1, "x")],
+            id="a table with a bracket in its name has an index",
+        ),
+    ],
+)
+def test_up_gives(connect, make_runner, start, up, rows):
+    connection = connect()
+    connection.executescript(start)
+    make_runner({"a": migration(up)}).up()
+    assert connection.execute("SELECT * FROM t").fetchall() == rows
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+@pytest.mark.parametrize(
     ("start", "up", "words"),
     [
         pytest.param(
@@ -121,6 +158,18 @@ def test_down_brings_back(connect, make_runner, start, up, down):
             "migrator.migrate(migrator.add_column('t', 'a', DoubleField(null=True, constraints=[SQL(\"DEFAULT X'00'\")])))",
             "'t.a' can't be added|non-REAL value",
             id="a default that the rows of a STRICT table can't have",
+        ),
+        pytest.param(
+            f"{KEY}); CREATE TABLE u (id INTEGER PRIMARY KEY, t REFERENCES t (id)); INSERT INTO t VALUES (1, 'x'); INSERT INTO u VALUES (1, 1)",
+            "migrator.migrate(migrator.sql('UPDATE u SET t = 7'), migrator.rename_table('u', 'v'))",
+            "1 row of 'v' that refer to no row of 't'",
+            id="a key that points nowhere, in a table that was renamed since",
+        ),
+        pytest.param(
+            "CREATE TABLE t (a TEXT, b TEXT, PRIMARY KEY (a, b)) STRICT; INSERT INTO t VALUES ('x', 'y')",
+            "migrator.migrate(migrator.drop_not_null('t', 'a'))",
+            "it is in the primary key",
+            id="NULL in the key of a STRICT table",
         ),
         pytest.param(
             "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER); INSERT INTO t VALUES (1, -9223372036854775808)",

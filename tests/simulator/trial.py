@@ -353,9 +353,11 @@ class Trial:
                 continue
             then = new.table(table.number)
             text, old_text = after[("table", then.name)], before[("table", table.name)]
+            comments = [column.comment for column in table.columns]
             for column in table.columns:
                 if (
                     column.comment
+                    and comments.count(column.comment) == 1
                     and column.comment in old_text
                     and then.has(column.number)
                     and column.comment not in text

@@ -175,6 +175,9 @@ class PostgresqlDdl:
     def waits(self, change: Change) -> bool:
         return False
 
+    def must_settle(self, change: Change) -> bool:
+        return False
+
     def waiting(self) -> Sequence[tuple[str, Action]]:
         return ()
 

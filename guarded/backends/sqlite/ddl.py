@@ -177,6 +177,15 @@ class SqliteDdl:
             return False
         return fold(change.table) in self._waiting or not self._is_native(change)
 
+    def must_settle(self, change: Change) -> bool:
+        if not isinstance(change, (SetType, SetDefault, DropDefault)):
+            return False
+        waiting = self._waiting.get(fold(change.table))
+        # Rows get the first default, and are converted to each type in turn.
+        gives = (AddColumn, SetType) if isinstance(change, SetType) else AddColumn
+        earlier = [c for c in waiting.changes if isinstance(c, gives)] if waiting else []
+        return fold(change.column) in {fold(c.column) for c in earlier}
+
     def apply(self, change: Change) -> None:
         is_plain = isinstance(change, CreateIndex) and " WHERE " not in change.sql
         if isinstance(change, WITH_SQL) and not is_plain:

@@ -8,7 +8,7 @@ from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect
 from guarded.backends.sqlite.health import mentioned, trigger_event
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.text import CreateTable, fold, mentions, quote
+from guarded.backends.sqlite.text import CreateTable, fold, index_body, mentions, quote
 from guarded.changes import DropColumn, DropTable, RenameColumn, RenameTable
 from guarded.schema import ForeignKey
 from guarded.steps import Kind, Target
@@ -71,8 +71,7 @@ def _columns_in(read: Execute, index: SchemaObject) -> set[str]:
     rows = read(f"PRAGMA index_xinfo({quote(index.name)})")
     plain = {fold(row[2]) for row in rows if row[5] and row[2] is not None}
     all_columns = {fold(c.name) for c in inspect.columns(read, index.table)}
-    body = (index.sql or "").partition("(")[2]  # from its columns on
-    return plain | (mentioned(body) & all_columns)
+    return plain | (mentioned(index_body(index.sql or "")) & all_columns)
 
 
 def _mentioning(read: Execute, name: str) -> list[Target]:

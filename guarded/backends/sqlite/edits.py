@@ -89,6 +89,15 @@ def has_comment_before(table: CreateTable, column: ColumnDefinition) -> bool:
     return column == table.columns[-1] and before.text == "," and bool(gap.strip())
 
 
+def has_comment_beside(table: CreateTable, constraint: Constraint) -> bool:
+    """Return True if a comment stands before or after the constraint: SQLite's own ALTER TABLE
+    would take it along."""
+    before = max(t.end for t in table.tokens if t.end <= constraint.start)
+    after = min(t.start for t in table.tokens if t.start >= constraint.end)
+    gaps = table.sql[before : constraint.start] + table.sql[constraint.end : after]
+    return bool(gaps.strip())
+
+
 def without_column(table: CreateTable, name: str) -> CreateTable:
     """Without the column and the table constraints that are about this column alone."""
     column = table.column(name)

@@ -325,6 +325,7 @@ class SqliteLedger:
             stored = inspect.find(self._execute, child, "table")
             if stored and (new := dangling(self._execute, stored.name) - before):
                 found[child] = new
+        found.update(self._dangling_elsewhere())
         for table, rows in self._dangling_under_new_keys():
             found.setdefault(fold(table), set()).update(rows)
         return [
@@ -332,6 +333,19 @@ class SqliteLedger:
             for child, rows in found.items()
             for parent in sorted({str(row[2]) for row in rows})
         ]
+
+    def _dangling_elsewhere(self) -> Iterator[tuple[str, set[tuple[Any, ...]]]]:
+        """In tables with a new name, one of which may be that of a suspect."""
+        if not self._dangling:
+            return
+        old = {fold(o.name) for o in self._objects.values() if o.kind == "table"}
+        now = {fold(o.name) for o in inspect.objects(self._execute, "table")}
+        gone = [rows for child, rows in self._dangling.items() if child not in now]
+        before = {(rowid, names) for rows in gone for _, rowid, _, names in rows}
+        for name in sorted(now - old - self._dangling.keys()):
+            rows = dangling(self._execute, name)
+            if new := {row for row in rows if (row[1], row[3]) not in before}:
+                yield name, new
 
     def _dangling_under_new_keys(self) -> Iterable[tuple[str, set[tuple[Any, ...]]]]:
         old = {o.sql for o in self._objects.values() if o.kind == "table"}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import inspect
-from guarded.backends.sqlite.text import fold, tokens
+from guarded.backends.sqlite.text import fold, index_body, tokens
 from guarded.changes import AddConstraint, CreateIndex, Fill, SetType
 from guarded.errors import Refused, nearest
 
@@ -44,6 +44,6 @@ def _texts(change: WithSql) -> list[str]:
     if isinstance(change, SetType):
         return [change.cast or ""]
     if isinstance(change, CreateIndex):
-        return [change.sql.partition("(")[2]]
+        return [index_body(change.sql)]
     is_check = tokens(change.definition)[0].keyword == "CHECK"
     return [change.definition] if is_check else []

@@ -44,8 +44,12 @@ def can_alter(definition: CreateTable, change: Alteration, version: tuple[int, .
         return change.name != "" and tokens(change.definition)[0].keyword == "CHECK"
     if isinstance(change, DropConstraint):
         constraint = definition.constraint(change.name)
-        return constraint.kind == "CHECK" and constraint.name is not None
-    return isinstance(change, (SetNotNull, DropNotNull))
+        is_named_check = constraint.kind == "CHECK" and constraint.name is not None
+        return is_named_check and not edits.has_comment_beside(definition, constraint)
+    if isinstance(change, DropNotNull):
+        present = definition.column(change.column).constraint("NOT")
+        return present is None or not edits.has_comment_beside(definition, present)
+    return isinstance(change, SetNotNull)
 
 
 def _is_addable(definition: str) -> bool:

@@ -121,6 +121,12 @@ def names_in(sql: str) -> frozenset[str]:
     return frozenset(fold(token.name) for token in tokens(sql) if token.name is not None)
 
 
+def index_body(sql: str) -> str:
+    """The text of a CREATE INDEX from its columns on."""
+    bracket = next((token for token in tokens(sql) if token.text == "("), None)
+    return sql[bracket.end :] if bracket else ""
+
+
 def never_strings(sql: str) -> str:
     """The same text with each name in double quotes as one in back-ticks, which is no string even
     where there is no such name, https://www.sqlite.org/quirks.html."""

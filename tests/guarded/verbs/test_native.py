@@ -94,3 +94,19 @@ def test_a_step_has_the_statements_of_playhouse(file, database, make_runner, pat
     kept = [name for name in before if name in after and not call.startswith("sql")]
     assert [after[name] for name in kept] == [before[name] for name in kept]
     assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["drop_not_null('t', 'a')", "drop_constraint('t', 'c')", "add_not_null('t', 'b')"],
+)
+def test_comments_beside_what_changes_stay(file, connect, make_runner, call):
+    connection = connect()
+    connection.executescript(
+        "CREATE TABLE t (a /* one */ NOT NULL /* two */, b /* three */,"
+        " /* four */ CONSTRAINT c CHECK (a > 0) /* five */); INSERT INTO t VALUES (1, 2)"
+    )
+    make_runner({"a": migration(f"migrator.migrate(migrator.{call})")}).up()
+    ((sql,),) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 't'")
+    words = ("one", "two", "three", "four", "five")
+    assert [word for word in words if f"/* {word} */" not in sql] == []
