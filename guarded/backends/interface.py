@@ -85,6 +85,10 @@ class Inspector(Protocol):
     def schema(self) -> Schema:
         """The tables that people made, with the parts of virtual ones left out, by folded name."""
 
+    def relation(self, name: str) -> Target | None:
+        """The table, view or index of this name, or whatever else none of these could share it
+        with."""
+
     def is_empty(self) -> bool:
         """Return True if there is no object at all."""
 

@@ -472,9 +472,9 @@ class Look:
 
     def refuse_view(self, name: str) -> None:
         """Raise Refused when a view has this name."""
-        for target in self.inspector.objects():
-            if target.kind is Kind.VIEW and self.is_same(target.table, name):
-                raise Refused(f"'{target.table}' is a view; write its SQL, with migrator.sql(…)")
+        taken = self.inspector.relation(name)
+        if taken is not None and taken.kind is Kind.VIEW:
+            raise Refused(f"'{taken.table}' is a view; write its SQL, with migrator.sql(…)")
 
     def readable(self, table: Table) -> Table:
         """The same table.  Raises Refused when this process can't read it."""

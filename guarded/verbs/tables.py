@@ -164,9 +164,9 @@ def drop_index(look: Look, table: str, index_name: str) -> Deeds:
     found = look.existing(table)
     index = next((i for i in found.indexes if look.is_same(i.name, index_name)), None)
     if index is None:
-        for taken in look.inspector.objects():
-            if taken.kind is Kind.INDEX and look.is_same(str(taken.name), index_name):
-                raise Refused(f"{taken.described} is not of table '{found.name}'; name its own")
+        taken = look.inspector.relation(index_name)
+        if taken is not None and taken.kind is Kind.INDEX:
+            raise Refused(f"{taken.described} is not of table '{found.name}'; name its own")
         yield Skip(index_of(found.name, index_name), "not there")
         return
     if index.sql is None:
@@ -241,12 +241,11 @@ def _skip(
             return Skip(target, f"already there: {index.sql}", is_so=True)
         if same:
             return Skip(target, f"already there as {index.name}", is_so=True)
-    for taken in look.inspector.objects():
-        if taken.kind is not Kind.TRIGGER and look.is_same(taken.name or taken.table, name):
-            raise Refused(
-                f"index '{name}' can't be created: the name belongs to {taken.described}; rename "
-                "or drop that first"
-            )
+    if (taken := look.inspector.relation(name)) is not None:
+        raise Refused(
+            f"index '{name}' can't be created: the name belongs to {taken.described}; rename "
+            "or drop that first"
+        )
     return None
 
 

@@ -16,6 +16,7 @@ from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 
 from guarded.backends.interface import Origin
+from guarded.backends.postgresql.connection import Connection
 from guarded.errors import UnusableDatabase
 from guarded.patience import Patience
 
@@ -147,7 +148,7 @@ class PostgresqlServer:
 
     # Opening.
 
-    def connect(self, **parameters: Any) -> psycopg.Connection[Any]:
+    def connect(self, **parameters: Any) -> Connection:
         """Open a connection in autocommit.  Raises UnusableDatabase."""
         whole = {**self.parameters, **parameters}
         whole.setdefault("application_name", APPLICATION)
@@ -156,7 +157,7 @@ class PostgresqlServer:
             whole.setdefault("target_session_attrs", "primary")
         try:
             # A plan that the server has prepared fails once the table has changed.
-            connection = psycopg.connect(**whole, autocommit=True, prepare_threshold=None)
+            connection = Connection.connect(**whole, autocommit=True, prepare_threshold=None)
         except psycopg.Error as exc:
             raise self._unusable(str(exc)) from exc
         number = connection.info.server_version
@@ -172,7 +173,7 @@ class PostgresqlServer:
         return connection
 
     @contextmanager
-    def connected(self, **parameters: Any) -> Iterator[psycopg.Connection[Any]]:
+    def connected(self, **parameters: Any) -> Iterator[Connection]:
         connection = self.connect(**parameters)
         try:
             yield connection

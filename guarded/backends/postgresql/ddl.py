@@ -17,6 +17,7 @@ import psycopg
 
 from guarded.backends.interface import Ledger, Passed
 from guarded.backends.postgresql import dependents, describe, sequences
+from guarded.backends.postgresql.connection import Connection
 from guarded.backends.postgresql.declare import ported
 from guarded.backends.postgresql.inspect import Inspector, target_of
 from guarded.backends.postgresql.text import TYPES, meaning, names_in, portable, quote
@@ -67,7 +68,7 @@ class PostgresqlDdl:
 
     def __init__(self, database: Any, playhouse: Any, ledger: Ledger) -> None:
         self.database, self.playhouse, self.ledger = database, playhouse, ledger
-        self._connection: psycopg.Connection[Any] = database.connection()
+        self._connection: Connection = database.connection()
         self._inspector = Inspector(self._connection)
         self.refilled = 0
 
@@ -87,16 +88,14 @@ class PostgresqlDdl:
 
     def index(self, table: str, sql: str) -> Index | None:
         with self._copied(table) as copy:
-            before = {index.name for index in copy().indexes}
             self._connection.execute(sql)
-            return next((i for i in copy().indexes if i.name not in before), None)
+            return next(iter(copy().indexes), None)
         return None
 
     def constraint(self, table: str, definition: str) -> str:
         with self._copied(table) as copy:
-            before = copy().constraints
             self._connection.execute(f"ALTER TABLE {quote(table)} ADD {definition}")
-            return next(text for name, text in copy().constraints.items() if name not in before)
+            return next(iter(copy().constraints.values()))
         return definition
 
     def default(self, table: str, column: Column, sql: str) -> str | None:
@@ -109,14 +108,14 @@ class PostgresqlDdl:
             self._connection.execute(
                 f"CREATE TEMPORARY TABLE one ({name} {column.storage} DEFAULT {sql})"
             )
-            made = describe.table(self._connection.execute, "one", where=describe.TEMPORARY)
+            made = describe.table(self._connection.ask, "one", where=describe.TEMPORARY)
             return made.columns[0].meaning if made is not None else spelled
         return spelled
 
     def column(self, table: str, definition: str) -> Column | None:
         with self._undone():
             self._connection.execute(f"CREATE TEMPORARY TABLE one ({portable(definition)})")
-            made = describe.table(self._connection.execute, "one", where=describe.TEMPORARY)
+            made = describe.table(self._connection.ask, "one", where=describe.TEMPORARY)
             return made.columns[0] if made is not None else None
         return None
 
@@ -145,7 +144,7 @@ class PostgresqlDdl:
         if isinstance(change, DropTable):
             return [f"table '{child}'" for child in dict.fromkeys(self._child_names(change.table))]
         if isinstance(change, DropColumn):
-            needing = dependents.dependents(self._connection.execute, change.table, change.column)
+            needing = dependents.dependents(self._connection.ask, change.table, change.column)
             return list(dict.fromkeys(dependents.obstacles(needing)))
         return []
 
@@ -156,7 +155,7 @@ class PostgresqlDdl:
         if not isinstance(change, (DropTable, DropColumn, RenameTable, RenameColumn)):
             return []
         if isinstance(change, DropColumn):
-            needing = dependents.dependents(self._connection.execute, change.table, change.column)
+            needing = dependents.dependents(self._connection.ask, change.table, change.column)
             return dependents.indexes_alone(needing, change.table)
         found = []
         for definition in self._inspector.definitions():
@@ -405,10 +404,10 @@ class PostgresqlDdl:
 
     @contextmanager
     def _copied(self, table: str) -> Iterator[Callable[[], Table]]:
-        """An empty temporary copy that stands before the table of that name."""
+        """An empty temporary copy without indexes and constraints, before the table of its name."""
 
         def copy() -> Table:
-            found = describe.table(self._connection.execute, table, where=describe.TEMPORARY)
+            found = describe.table(self._connection.ask, table, where=describe.TEMPORARY)
             assert found is not None
             return found
 

@@ -6,8 +6,10 @@ current schema are not qualified in them, so that they make the same in another 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from guarded.backends.postgresql.describe import results
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Execute
@@ -257,12 +259,13 @@ def definitions(execute: Execute) -> list[Definition]:
     """
     made: list[Definition] = []
     places: dict[Node, int] = {}
-    for query in IN_ORDER:
-        for oid, *words in list(execute(query)):
+    *found, belongs, depends = results(execute, *IN_ORDER, BELONGS, DEPENDS)
+    for rows in found:
+        for oid, *words in rows:
             if oid:
                 places[CATALOGUES.get(words[0], "pg_class"), oid] = len(made)
             made.append(Definition(*words))
-    needs = _needs(execute, places)
+    needs = _needs(places, belongs, depends)
     ordered: dict[int, None] = {}  # the places in their new order
 
     def put(place: int, above: frozenset[int]) -> None:
@@ -275,16 +278,18 @@ def definitions(execute: Execute) -> list[Definition]:
     return [made[place] for place in ordered]
 
 
-def _needs(execute: Execute, places: Mapping[Node, int]) -> dict[int, set[int]]:
+def _needs(
+    places: Mapping[Node, int], whose: Iterable[Any], depends: Iterable[Any]
+) -> dict[int, set[int]]:
     """The places of the objects that the object at a place needs."""
-    belongs = {(a, b): (c, d) for a, b, c, d in list(execute(BELONGS))}
+    belongs = {(a, b): (c, d) for a, b, c, d in whose}
 
     def place_of(catalogue: str, oid: int) -> int | None:
         node = (catalogue, oid)
         return places.get(node, places.get(belongs.get(node, node)))
 
     needs: dict[int, set[int]] = {}
-    for one, oid, other, needed_oid in list(execute(DEPENDS)):
+    for one, oid, other, needed_oid in depends:
         place, needed = place_of(one, oid), place_of(other, needed_oid)
         if place is not None and needed is not None and place != needed:
             needs.setdefault(place, set()).add(needed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from guarded import history
@@ -79,22 +79,29 @@ def table(execute: Execute, name: str, *, where: str = CURRENT) -> Table | None:
 
 
 def _tables(execute: Execute, where: str, condition: str) -> list[Table]:
-    names = dict(list(execute(TABLES.format(schema=where, condition=condition))))
-    if not names:
-        return []
-    part = {"tables": ", ".join(map(str, names)), "schema": where}
-    columns = _by_table(execute(COLUMNS.format(**part)))
-    indexes = _by_table(execute(INDEXES.format(**part)))
-    constraints = _by_table(execute(CONSTRAINTS.format(**part)))
+    tables = TABLES.format(schema=where, condition=condition)
+    part = {"tables": f"SELECT oid FROM ({tables}) AS these", "schema": where}
+    queries = [query.format(**part) for query in (COLUMNS, INDEXES, CONSTRAINTS)]
+    names, *parts = results(execute, tables, *queries)
+    columns, indexes, constraints = map(_by_table, parts)
     return [
         _table(name, columns.get(oid, []), indexes.get(oid, []), constraints.get(oid, []))
-        for oid, name in names.items()
+        for oid, name in names
     ]
+
+
+def results(execute: Execute, *queries: str) -> list[Any]:
+    """The rows of each query, by one message to the server."""
+    cursor = execute(";\n".join(queries))
+    found = [cursor.fetchall()]
+    while cursor.nextset():
+        found.append(cursor.fetchall())
+    return found
 
 
 def _by_table(rows: Iterable[Any]) -> dict[int, list[list[Any]]]:
     found: dict[int, list[list[Any]]] = {}
-    for oid, *rest in list(rows):
+    for oid, *rest in rows:
         found.setdefault(oid, []).append(rest)
     return found
 
@@ -193,8 +200,3 @@ def _key(row: list[Any]) -> ForeignKey:
         ACTIONS[on_update],
         deferrable,
     )
-
-
-def names_by_oid(execute: Execute, where: str = CURRENT) -> Mapping[int, str]:
-    """The tables' names, partitions included."""
-    return dict(list(execute(TABLES.format(schema=where, condition=""))))

@@ -9,8 +9,7 @@ from guarded.backends.postgresql.text import literal, quote
 from guarded.steps import Kind, Target
 
 if TYPE_CHECKING:
-    import psycopg
-
+    from guarded.backends.postgresql.connection import Connection
     from guarded.backends.postgresql.definitions import Definition
     from guarded.schema import Schema, Table
 
@@ -29,6 +28,20 @@ KINDS = {
     "sequence": Kind.SEQUENCE,
 }
 
+# A table, view, index, sequence or composite type, of which no two can have one name.
+RELATIONS = {
+    **dict.fromkeys("rpf", Kind.TABLE),
+    **dict.fromkeys("vm", Kind.VIEW),
+    **dict.fromkeys("iI", Kind.INDEX),
+    "S": Kind.SEQUENCE,
+    "c": Kind.TYPE,
+}
+RELATION = """
+SELECT o.relkind, coalesce(t.relname, CASE WHEN o.relkind IN ('S', 'c') THEN '' END)
+FROM pg_class AS o LEFT JOIN pg_index AS x ON x.indexrelid = o.oid
+LEFT JOIN pg_class AS t ON t.oid = x.indrelid
+WHERE o.relnamespace = current_schema()::regnamespace AND o.relname = {}"""
+
 
 class Inspector:
     """The view of one connection, see ``guarded.backends.interface``."""
@@ -40,7 +53,7 @@ class Inspector:
         "to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
     }
 
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def execute(self, sql: str, params: Any = None) -> Any:
@@ -54,17 +67,25 @@ class Inspector:
             "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
             f"AND relkind IN ('r', 'p', 'f') AND relname = {literal(name)}"
         )
-        return bool(list(self.execute(query)))
+        return bool(self.connection.ask(query).fetchall())
 
     def table(self, name: str) -> Table | None:
         from guarded.backends.postgresql import describe
 
-        return describe.table(self.execute, name)
+        return describe.table(self.connection.ask, name) if self.has_table(name) else None
 
     def schema(self) -> Schema:
         from guarded.backends.postgresql import describe
 
-        return describe.schema(self.execute)
+        return describe.schema(self.connection.ask)
+
+    def relation(self, name: str) -> Target | None:
+        query = RELATION.format(literal(name))
+        for kind, table in self.connection.ask(query):
+            if table is not None:
+                return Target(RELATIONS[kind], table, name)
+            return Target(RELATIONS[kind], name)
+        return None
 
     def is_empty(self) -> bool:
         query = "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace LIMIT 1"
@@ -89,7 +110,7 @@ class Inspector:
     def definitions(self) -> list[Definition]:
         from guarded.backends.postgresql.definitions import definitions
 
-        return definitions(self.execute)
+        return definitions(self.connection.ask)
 
     def count(self, table: str, condition: str = "") -> int:
         where = f" WHERE {condition}" if condition else ""

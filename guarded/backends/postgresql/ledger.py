@@ -16,7 +16,8 @@ import psycopg
 
 from guarded import history
 from guarded.backends.interface import ChangedObject, Effects, FallenMark, Left, RowCount, Written
-from guarded.backends.postgresql import describe, sequences
+from guarded.backends.postgresql import sequences
+from guarded.backends.postgresql.describe import results
 from guarded.backends.postgresql.inspect import Inspector
 from guarded.backends.postgresql.objects import Objects, objects
 from guarded.backends.postgresql.text import name_of, names_in
@@ -25,9 +26,14 @@ from guarded.changes import Change
 from guarded.errors import InMemoryTable, Refused
 from guarded.steps import Kind, Target
 
-COUNTS = """
-SELECT relid, n_tup_ins, n_tup_del FROM pg_stat_xact_user_tables
-WHERE n_tup_ins + n_tup_del + n_tup_upd > 0"""
+# An extension's tables are its own matter.
+TABLES = """
+SELECT t.oid, t.relname, t.relfilenode, pg_stat_get_xact_tuples_inserted(t.oid),
+    pg_stat_get_xact_tuples_deleted(t.oid) FROM pg_class AS t
+WHERE t.relnamespace = current_schema()::regnamespace AND t.relkind IN ('r', 'p', 'f')
+    AND NOT EXISTS (
+        SELECT 1 FROM pg_depend AS d
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.deptype = 'e')"""
 TRUNCATE = re.compile(r"\s*TRUNCATE\b", re.IGNORECASE)
 SAVEPOINT = re.compile(
     r"""\s*(?P<back>ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\s+(?:SAVEPOINT\s+)?|SAVEPOINT\s+)
@@ -37,9 +43,6 @@ SAVEPOINT = re.compile(
 MAKES = re.compile(r"\s*CREATE\b", re.IGNORECASE)  # a function does nothing when it is made
 COLUMN = re.compile(r'^    ("(?:[^"]|"")+"|\S+) ', re.MULTILINE)  # of a definition of a table
 EXPLAINED = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|WITH|SELECT)\b", re.IGNORECASE)
-FILES = """
-SELECT oid, relfilenode FROM pg_class
-WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"""
 PARTS = """
 SELECT p.relname, c.relname FROM pg_inherits AS h
 JOIN pg_class AS p ON p.oid = h.inhparent JOIN pg_class AS c ON c.oid = h.inhrelid
@@ -63,6 +66,17 @@ class Count(NamedTuple):
 NONE = Count(0, 0)
 
 
+class Seen(NamedTuple):
+    """A table at one moment; TRUNCATE gives it another file."""
+
+    name: str
+    file: int
+    rows: Count
+
+
+Tables = Mapping[int, Seen]  # by oid
+
+
 class PostgresqlLedger:
     """See ``guarded.backends.interface.Ledger``; one for a run and its connection."""
 
@@ -70,6 +84,7 @@ class PostgresqlLedger:
         self._connection = database.connection()
         self._inspector = Inspector(self._connection)
         self._in_memory = in_memory
+        self._parts: set[tuple[str, str]] = set()  # a table, and one that is a part of it
         self._watch = Watch(self._connection, in_memory, self._look_first)
         if self._connection.execute("SHOW track_counts").fetchone()[0] == "off":
             raise Refused(
@@ -78,9 +93,9 @@ class PostgresqlLedger:
             )
         self._objects = objects(self._inspector)
         self._marks = self._id_marks()
-        self._parts: set[tuple[str, str]] = set()  # a table, and one that is a part of it
         self._culprits: dict[Target, str] = {}
         self._all_meant: set[Target] = set()
+        self._now = self._tables()
         self._begin("")
 
     @contextmanager
@@ -89,6 +104,7 @@ class PostgresqlLedger:
         try:
             with self._watch.watching(name):
                 yield
+            self._now = self._tables()
             self._raise_marks()
         finally:
             self._all_meant |= self._meant
@@ -100,10 +116,7 @@ class PostgresqlLedger:
         self._truncated: dict[str, int] = {}
         self._undone: dict[int, Count] = {}  # by going back to a savepoint; the server counts on
         self._savepoints: dict[str, dict[int, Count]] = {}
-        self._before = self._counts()
-        self._files_before = self._files()
-        self._with_parts(set())
-        self._tables = describe.names_by_oid(self._connection.execute)
+        self._before = self._now  # nothing that counts comes between two migrations
         self._has_own_changes = False
         self._objects_before: Objects = {}
 
@@ -141,15 +154,15 @@ class PostgresqlLedger:
             return Effects()
         self._watch.announced = sql if is_own else ""
         words = names_in(sql, bodies=not MAKES.match(sql))
-        known = set(describe.names_by_oid(self._connection.execute).values())
         named = self._targets(sql, params) if EXPLAINED.match(sql) and not is_own else None
-        named = words & known if named is None else named
+        named = words if named is None else named
         self._named |= named
         if TRUNCATE.match(sql):
             for table in self._with_children(named):
                 self._truncated.setdefault(table, self._inspector.count(table))
         if meant:
-            self.mean(*(Target(Kind.TABLE, name) for name in named))
+            known = {seen.name for seen in self._tables().values()}
+            self.mean(*(Target(Kind.TABLE, name) for name in named & known))
             if not EXPLAINED.match(sql):
                 known_here = self._known()
                 self.mean(*(t for t in known_here if (t.name or t.table) in words))
@@ -166,20 +179,24 @@ class PostgresqlLedger:
         return set(_written_in(found))
 
     def _note_savepoint(self, name: str, is_back: bool) -> None:
-        now = self._counts()
+        now = self._tables()
         if not is_back:
-            self._savepoints[name] = now
+            self._savepoints[name] = {oid: self._rows_of(oid, seen) for oid, seen in now.items()}
             return
         saved = self._savepoints.get(name, {})
-        for oid, count in now.items():
-            was, undone = saved.get(oid, NONE), self._undone.get(oid, NONE)
-            self._undone[oid] = Count(
-                undone.added + count.added - was.added, undone.removed + count.removed - was.removed
-            )
+        for oid, seen in now.items():
+            was = saved.get(oid, NONE)
+            self._undone[oid] = Count(seen.rows.added - was.added, seen.rows.removed - was.removed)
+
+    def _rows_of(self, oid: int, seen: Seen) -> Count:
+        """As the transaction stands, without what was undone."""
+        undone = self._undone.get(oid, NONE)
+        return Count(seen.rows.added - undone.added, seen.rows.removed - undone.removed)
 
     def _with_children(self, tables: set[str]) -> set[str]:
         """The tables, and those that a TRUNCATE … CASCADE of them would empty."""
-        found, schema = set(tables), self._inspector.schema()
+        schema = self._inspector.schema()
+        found = tables & schema.keys()
         while more := {
             name
             for name, table in schema.items()
@@ -213,35 +230,29 @@ class PostgresqlLedger:
 
     def written(self) -> Written:
         counts = []
-        now = self._counts()
-        names, files = describe.names_by_oid(self._connection.execute), self._files()
         meant = self._with_parts({t.table for t in self._meant if t.kind is Kind.TABLE})
         truncated = self._with_parts(set(self._truncated))
         unseen = []
-        for oid, name in names.items():
-            if oid not in self._tables or {name, self._tables[oid]} & meant:
+        for oid, now in self._now.items():
+            before = self._before.get(oid)
+            if before is None or {now.name, before.name} & meant:
                 continue
-            if (count := self._row_count(oid, name, now)) is not None:
+            rows = self._rows_of(oid, now)
+            added, removed = rows.added - before.rows.added, rows.removed - before.rows.removed
+            if (count := self._row_count(now.name, added, removed)) is not None:
                 counts.append(count)
-            elif name not in truncated and files.get(oid) != self._files_before.get(oid):
-                unseen.append(name)  # a function or trigger emptied it, or it was written anew
+            elif now.name not in truncated and now.file != before.file:
+                unseen.append(now.name)  # a function or trigger emptied it, or it was written anew
         return Written(counts, unseen)
 
     def _with_parts(self, tables: set[str]) -> set[str]:
         """The tables with their partitions, and those that inherit from them."""
-        self._parts |= set(self._connection.execute(PARTS).fetchall())
         found = set(tables)
         while more := {part for table, part in self._parts if table in found} - found:
             found |= more
         return found
 
-    def _files(self) -> dict[int, int]:
-        """The file of each table, which TRUNCATE replaces."""
-        return dict(self._connection.execute(FILES).fetchall())
-
-    def _row_count(self, oid: int, name: str, now: Mapping[int, Count]) -> RowCount | None:
-        was, is_ = self._before.get(oid, NONE), now.get(oid, NONE)
-        added, removed = is_.added - was.added, is_.removed - was.removed
+    def _row_count(self, name: str, added: int, removed: int) -> RowCount | None:
         is_named = name in self._named
         if name in self._truncated:
             before, after = self._truncated[name], self._inspector.count(name)
@@ -289,13 +300,11 @@ class PostgresqlLedger:
                 self._culprits.setdefault(target, self._migration)
         return found
 
-    def _counts(self) -> dict[int, Count]:
-        """As the transaction stands."""
-        undone = getattr(self, "_undone", {})
-        return {
-            oid: Count(added - undone.get(oid, NONE).added, gone - undone.get(oid, NONE).removed)
-            for oid, added, gone in self._connection.execute(COUNTS)
-        }
+    def _tables(self) -> Tables:
+        """The tables as the server counts them, also what was undone since."""
+        rows, parts = results(self._connection.ask, TABLES, PARTS)
+        self._parts |= set(parts)
+        return {oid: Seen(name, file, Count(*count)) for oid, name, file, *count in rows}
 
     def _id_marks(self) -> dict[str, int]:
         return {one.table: one.last for one in sequences.numbered(self._connection)}
@@ -311,12 +320,12 @@ class PostgresqlLedger:
         ]
 
     def _raise_marks(self) -> None:
-        before, now = self._before, self._counts()
-        names = describe.names_by_oid(self._connection.execute)
+        before = self._before
         written = {
-            names[oid]
-            for oid, count in now.items()
-            if oid in names and count.added > before.get(oid, NONE).added
+            now.name
+            for oid, now in self._now.items()
+            if now.name != history.TABLE
+            and now.rows.added > (before[oid].rows.added if oid in before else 0)
         }
         sequences.raise_behind(self._connection, written)
 

@@ -33,7 +33,7 @@ def objects(inspector: Inspector) -> Objects:
             more.append((Target(Kind.TRIGGER, definition.table, definition.name), definition.sql))
         else:
             more.append((Target(Kind.TABLE, definition.table), definition.sql))
-    more += [(Target(Kind.TABLE, name), text) for name, text in inspector.execute(GRANTS)]
+    more += [(Target(Kind.TABLE, name), text) for name, text in inspector.connection.ask(GRANTS)]
     named = {target.name or target.table: target for target in found}
     for target, text in more:
         owner = target if target in found else named.get(target.table)

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from guarded import history
+from guarded.backends.postgresql.connection import Cursor
 from guarded.backends.postgresql.text import names_in, pieces
 from guarded.errors import InMemoryTable, MigrationError, Refused
 
@@ -99,7 +100,7 @@ class Watch:
         return _Cursor(self, connection, **options)
 
 
-class _Cursor(psycopg.Cursor[Any]):
+class _Cursor(Cursor):
     def __init__(self, watch: Watch, connection: Any, **options: Any) -> None:
         super().__init__(connection, **options)
         self._watch = watch

@@ -69,6 +69,11 @@ class Inspector:
 
         return describe.schema(self.execute)
 
+    def relation(self, name: str) -> Target | None:
+        found = (item.target for item in objects(self.execute))
+        named = (t for t in found if t.kind is not Kind.TRIGGER)
+        return next((t for t in named if fold(t.name or t.table) == fold(name)), None)
+
     def is_empty(self) -> bool:
         return not objects(self.execute)
 
