@@ -9,6 +9,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +18,16 @@ from importlib.metadata import version
 from pathlib import Path
 from textwrap import indent
 
+from peewee import CharField, PostgresqlDatabase
+from playhouse.migrate import SchemaMigrator, migrate
+
 from benchmarks.__main__ import ours, put
 from benchmarks.measure import Candidate, Timing, show, time_in_turn
 from benchmarks.tools import ALEMBIC, ALEMBIC_REVISION, OURS, small
+from guarded.cli.session import locate
+from guarded.project import Models
+from guarded.run import Runner
+from guarded.steps import Step, Watcher
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests import postgres
 
@@ -258,6 +266,37 @@ class Bench:
             title = f"NOT NULL column with default, {count:,} rows"
             runs = self.runs or (1 if self.quick else 3)
             self.table(title, OURS, time_in_turn(candidates, runs))
+            steps = {OURS: self.our_step, PLAYHOUSE: self.step_of_playhouse}
+            seconds: dict[str, list[float]] = {name: [] for name in steps}
+            for _ in range(runs):
+                for name, step in steps.items():
+                    self.restore(template)()
+                    seconds[name].append(step())
+            timings = [Timing(name, tuple(taken)) for name, taken in seconds.items()]
+            self.table(f"{title}, the step alone", OURS, timings)
+
+    def our_step(self) -> float:
+        """The time from the step's first statement to its end, as the run tells it."""
+        taken: list[float] = []
+
+        class Clock(Watcher):
+            def ended(self, step: Step, seconds: float) -> None:
+                taken.append(seconds)
+
+        folder = self.folder / f"{OURS}-column"
+        project = PROJECT._replace(directory=folder, listed=["m00000"], models=lambda: Models(()))
+        backend = locate(project, self.server.url("run"))
+        Runner(project, backend, backup=False, watcher=Clock()).up()
+        (seconds,) = taken
+        return seconds
+
+    def step_of_playhouse(self) -> float:
+        database = PostgresqlDatabase(self.server.url("run"), prefer_psycopg3=True)
+        migrator = SchemaMigrator.from_database(database)
+        with database, database.atomic():
+            started = time.perf_counter()
+            migrate(migrator.add_column("meetings", "color", CharField(default="red")))
+            return time.perf_counter() - started
 
 
 def main() -> None:
@@ -288,9 +327,6 @@ def main() -> None:
 
 def statements(server: postgres.Server) -> list[list[str]]:
     """What our migrations execute on an empty database."""
-    from guarded.cli.session import locate
-    from guarded.run import Runner
-
     with server.database() as name:
         forecast = Runner(PROJECT, locate(PROJECT, server.url(name))).forecast()
     return [[sql for step in o.steps for sql in step.statements] for o in forecast.outcomes]
