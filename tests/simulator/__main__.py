@@ -6,6 +6,7 @@ import argparse
 import itertools
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -20,11 +21,13 @@ def attempt(seed: int, counts: Counts) -> Finding | None:
     return finding_of(case, counts) if case.migrations else None
 
 
-def search(first: int, step: int, last: int, seconds: float) -> tuple[Counts, int | None]:
+def search(
+    first: int, step: int, last: int, seconds: float, clock: Callable[[], float] = time.monotonic
+) -> tuple[Counts, int | None]:
     """Every ``step``-th seed from ``first`` on; the seed that shows a fault, if one does."""
-    counts, end = Counts(), time.monotonic() + seconds
+    counts, end = Counts(), clock() + seconds
     for seed in itertools.count(first, step):
-        if time.monotonic() >= end or seed >= last:
+        if clock() >= end or seed >= last:
             return counts, None
         if attempt(seed, counts) is not None:
             return counts, seed

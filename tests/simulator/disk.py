@@ -23,7 +23,7 @@ _NUMBERS = itertools.count()
 
 
 class Disk:
-    """``point`` is the operation at which it happens, from 1; 0: never.  ``left`` is what a cut
+    """``point`` is the operation before which it happens, from 1; 0: never.  ``left`` is what a cut
     leaves of the folder."""
 
     def __init__(self, folder: Path, kind: str = "", point: int = 0) -> None:
@@ -88,6 +88,12 @@ class Disk:
                 whole[offset : offset + len(old)] = old
                 found[path] = bytes(whole[:size])
         return found
+
+    def is_cut(self) -> bool:
+        """True after a cut; one that did not come until now comes now."""
+        if self.kind in (KILL, POWER) and self.left is None:
+            self.left = self._left()
+        return self.left is not None
 
     def fall_back(self) -> None:
         """Leave the folder as the cut did.  All connections have to be closed."""

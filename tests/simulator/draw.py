@@ -17,6 +17,7 @@ from tests.simulator.schema import (
     Table,
     Trigger,
     View,
+    hidden_rowid,
     named,
     quote,
     text,
@@ -380,6 +381,11 @@ class Draw:
                     found.append(f"ALTER TABLE {quote(table.name)} ADD COLUMN {definition}")
                     found += self.rows(schema, table, late=True)
             found += [schema.created_index(table, i) for i in table.indexes if _is_late(table, i)]
+            if table.alias is None and not table.without_rowid and self.chance(0.5):
+                name, rowid = quote(table.name), hidden_rowid(table)
+                found.append(
+                    f"DELETE FROM {name} WHERE {rowid} = (SELECT min({rowid}) FROM {name})"
+                )
             if table.numbered and self.chance(0.5):
                 name = quote(table.name)
                 key = quote(schema.names[table.key[0]])

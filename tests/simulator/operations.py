@@ -874,6 +874,6 @@ def _create_object(draw: Draw, schema: Schema, table: Table, column: Column) -> 
 
 MAKERS: tuple[Callable[[Draw, Schema, Table, Column], Operation | None], ...] = (
     _add_column, _add_column, _drop_column, _drop_column, _rename_column, _rename_table, _set_not_null,
-    _drop_not_null, _set_default, _set_default, _set_type, _set_type, _fill, _drop_table, _create_table,
+    _drop_not_null, _set_default, _set_default, _set_type, _set_type, _set_type, _fill, _drop_table, _create_table,
     _add_index, _drop_index, _add_constraint, _drop_constraint, _add_key, _drop_key, _statement, _create_object,
 )  # fmt: skip

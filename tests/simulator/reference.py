@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 
 from tests.simulator.clock import SYSTEM
-from tests.simulator.schema import Schema, Table, quote
+from tests.simulator.schema import Schema, Table, hidden_rowid, quote
 
 HISTORY = "schema_history"
 Sight = dict[str, Any]
@@ -71,8 +71,8 @@ def _copy(
     ]
     out, into = [quote(a) for a, _ in shared], [quote(b) for _, b in shared]
     if not after.without_rowid and after.alias is None:
-        out.insert(0, rowid(before))
-        into.insert(0, rowid(after))
+        out.insert(0, hidden_rowid(before))
+        into.insert(0, hidden_rowid(after))
     rows = old.execute(f"SELECT {', '.join(out)} FROM {quote(before.name)} NOT INDEXED").fetchall()
     marks = ", ".join("?" * len(into))
     new.executemany(f"INSERT INTO {quote(after.name)} ({', '.join(into)}) VALUES ({marks})", rows)
@@ -83,11 +83,6 @@ def _copy(
         new.execute("DELETE FROM sqlite_sequence WHERE name = ?", (after.name,))
         if mark:
             new.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (after.name, mark[0][0]))
-
-
-def rowid(table: Table) -> str:
-    taken = {c.name.lower() for c in table.columns}
-    return next(n for n in ("rowid", "_rowid_", "oid") if n not in taken)
 
 
 def in_memory() -> apsw.Connection:

@@ -118,6 +118,12 @@ class Table:
         return replace(self, columns=columns, indexes=indexes, constraints=own)
 
 
+def hidden_rowid(table: Table) -> str:
+    """A name that reaches the rowid past the columns."""
+    taken = {c.name.lower() for c in table.columns}
+    return next(name for name in ("rowid", "_rowid_", "oid") if name not in taken)
+
+
 @dataclass(frozen=True)
 class Trigger:
     """``sql`` is the text after its name, ``table`` what it is on."""

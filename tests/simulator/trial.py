@@ -96,7 +96,8 @@ def _schedule(draw: Draw, schema: Schema) -> Schedule:
         made = replace(made, cache=random.choice((5, 20)))
     if draw.chance(0.5):
         way = random.choice(("up", "up", "down"))
-        return replace(made, fault=random.choice(KINDS), point=random.random(), way=way)
+        point = 1.0 if draw.chance(0.2) else random.random()
+        return replace(made, fault=random.choice(KINDS), point=point, way=way)
     writes = tuple(_writes(draw, schema, random.choice((0, 3, 6))))
     return replace(
         made, runners=random.choice((1, 2)), writes=writes, readers=random.choice((0, 1))
@@ -526,11 +527,12 @@ class Trial:
         with self.world.around(disk):
             _, failed = _outcome(ups if way == "up" else downs)
         oracle = f"{way} on a disk that {schedule.fault}"
-        if is_cut := disk.left is not None:
+        if is_cut := disk.is_cut():
             disk.fall_back()
         else:
             _refuse_crash(oracle, failed)
         self.counts.faults += 1
+        self.judge_backups(oracle, was, known)
         found = opened(self.path)
         history, everything = applied(found), set(self.files)
         unchanged, changed = (set(), everything) if way == "up" else (everything, set())
@@ -551,6 +553,17 @@ class Trial:
         # A disk that fails once it is done is told as a failure, and what was kept may be gone.
         if way == "up" and back is not None and (is_cut or not is_done):
             self.finish(f"down after {oracle}", downs, back)
+
+    def judge_backups(self, oracle: str, was: Sight, known: Sequence[str]) -> None:
+        """What has the name of a backup, and is none of these, is one of the moment before."""
+        name = re.compile(re.escape(self.path.name) + r"\.\d{8}T[\d.]+Z")
+        for path in (self.path.parent / "backups").glob("*"):
+            if name.fullmatch(path.name) and path.name not in known:
+                try:
+                    found = sight(opened(path))
+                except apsw.Error as exc:
+                    raise Finding(oracle, f"a backup is none: {exc}") from exc
+                _differ(f"{oracle}: the backup", was, found)
 
     def finish(self, oracle: str, run: Any, wanted: Sight) -> None:
         _, failed = self.engine(run)
