@@ -8,7 +8,7 @@ PARALLEL := -n 4 --dist worksteal
 # An environment whose Python is gone, or that was moved, is made anew.
 $(shell . deploy/python.sh && drop_stale $(VENV))
 
-.PHONY: migrate rehearse test check faults edits real test-postgres test-api test-load test-browser test-containers \
+.PHONY: migrate rehearse test check faults edits simulate simulate-long mutants real test-postgres test-api test-load test-browser test-containers \
   load-containers lock audit bench bench-postgres clean
 
 migrate: $(VENV)/.server
@@ -40,8 +40,13 @@ JOBS ?= 1
 simulate: $(VENV)/.check
 	$(BIN)/python -m tests.simulator --seed $(SEED) --seconds $(SECONDS) --jobs $(JOBS)
 
+# For a night; what shows a fault becomes a test beside the others.
+simulate-long: $(VENV)/.check
+	$(BIN)/python -m tests.simulator --seed $(SEED) --seconds 28800 --jobs $(JOBS) --on
+
+# The engine broken in twenty ways, each given a minute to show: make mutants JOBS=1
 mutants: $(VENV)/.check
-	$(BIN)/python -m tests.simulator.mutants
+	$(BIN)/python -m tests.simulator.mutants --jobs $(JOBS)
 
 # Every verb on every table of the databases in a folder, on copies: make real DIR=folder
 real: $(VENV)/.check

@@ -22,16 +22,22 @@ def attempt(seed: int, counts: Counts) -> Finding | None:
 
 
 def search(
-    first: int, step: int, last: int, seconds: float, clock: Callable[[], float] = time.monotonic
-) -> tuple[Counts, int | None]:
-    """Every ``step``-th seed from ``first`` on; the seed that shows a fault, if one does."""
-    counts, end = Counts(), clock() + seconds
+    first: int,
+    step: int,
+    last: int,
+    seconds: float,
+    *,
+    on: bool = False,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Counts, list[int]]:
+    """Every ``step``-th seed from ``first``; those that show a fault: one, or with ``on`` all."""
+    counts, found, end = Counts(), list[int](), clock() + seconds
     for seed in itertools.count(first, step):
-        if clock() >= end or seed >= last:
-            return counts, None
+        if clock() >= end or seed >= last or (found and not on):
+            break
         if attempt(seed, counts) is not None:
-            return counts, seed
-    raise AssertionError
+            found.append(seed)
+    return counts, found
 
 
 def main() -> int:
@@ -40,27 +46,31 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10**9, help="at most this many seeds")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--on", action="store_true", help="go on after a seed that shows a fault")
     options = parser.parse_args()
     started, last = time.monotonic(), options.seed + options.count
     with ProcessPoolExecutor(options.jobs) as pool:
         runs = [
-            pool.submit(search, options.seed + job, options.jobs, last, options.seconds)
+            pool.submit(
+                search, options.seed + job, options.jobs, last, options.seconds, on=options.on
+            )
             for job in range(options.jobs)
         ]
         results = [run.result() for run in runs]
     total = Counts()
     for counts, _ in results:
-        for name in ("seeds", "applied", "refused", "verbs"):
+        for name in ("seeds", "applied", "refused", "verbs", "faults"):
             setattr(total, name, getattr(total, name) + getattr(counts, name))
-    for seed in sorted(seed for _, seed in results if seed is not None):
+    found = sorted(seed for _, seeds in results for seed in seeds)
+    for seed in found:
         report(seed)
     sys.stdout.write(
         f"{total.seeds} seeds from {options.seed}: {total.verbs} verbs, {total.applied} applied, "
-        f"{total.refused} refused\n"
+        f"{total.refused} refused, {total.faults} with a fault of the disk\n"
     )
     took = (time.monotonic() - started) * options.jobs * 1000 / max(1, total.seeds)
     sys.stderr.write(f"{took:.0f} ms a seed\n")  # the clock is kept out of the output
-    return int(any(seed is not None for _, seed in results))
+    return int(bool(found))
 
 
 def report(seed: int) -> None:

@@ -83,12 +83,12 @@ MUTATIONS = {
 # Of processor time, so that others on the machine don't count.
 SEARCH = """import time
 from tests.simulator.__main__ import search
-print(search(1, 1, 10**9, 60, time.process_time)[1])
+print(*search(1, 1, 10**9, 60, clock=time.process_time)[1])
 """
 
 
 def caught_by(mutation: tuple[str, str, str]) -> str:
-    """The first seed that shows the fault, or None as text."""
+    """The first seed that shows the fault, or nothing."""
     path, old, new = mutation
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         for name in ("guarded", "server", "tests"):
@@ -109,8 +109,8 @@ def main() -> int:
     missed = 0
     with ThreadPoolExecutor(parser.parse_args().jobs) as pool:
         for name, seed in zip(MUTATIONS, pool.map(caught_by, MUTATIONS.values())):
-            missed += seed == "None"
-            sys.stdout.write(f"{name}: {'missed' if seed == 'None' else f'seed {seed}'}\n")
+            missed += not seed
+            sys.stdout.write(f"{name}: {f'seed {seed}' if seed else 'missed'}\n")
             sys.stdout.flush()
     sys.stdout.write(f"{len(MUTATIONS) - missed} of {len(MUTATIONS)} caught\n")
     return int(missed > len(MUTATIONS) // 20)

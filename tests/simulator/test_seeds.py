@@ -45,6 +45,9 @@ def test_a_lost_row_is_found_and_shrunk_to_a_test(monkeypatch, tmp_path):
     seed, found = next((seed, found) for seed, found in finds if found is not None)
     small = shrunk(drawn(seed), found.oracle)
     assert sum(map(len, small.migrations)) == 1
+    (table,) = small.schema.tables
+    assert len(table.columns) <= 3
+    assert len(small.start) <= 3
     spaces = {}
     exec(as_test(small, seed, found), spaces)
     with pytest.raises(Finding, match=found.oracle):
