@@ -13,7 +13,6 @@ import logging
 import sys
 from pathlib import Path
 
-from guarded.backends.sqlite.connect import locate
 from guarded.errors import UnusableDatabase
 from server import logs
 from server.settings import (
@@ -50,21 +49,19 @@ def main() -> int:
 def _serve() -> str | None:
     """Serve until a signal; the reason when that is not possible, or no longer."""
     from server import serving
-    from server.db.opened import make_private
-    from server.state import AlreadyServed, ClosedFolder, Server, is_open, only_process
+    from server.db.folders import ClosedFolder, is_open
+    from server.db.served import AlreadyServed, locate
+    from server.state import Server
 
     faults = (BadSetting, UnusableDatabase, AlreadyServed, serving.CannotListen)
     try:
         configured = settings()
         logs.configure(configured.log_level)
-        file = locate(configured.database)
-        file.check()
-        if not is_open(file.path.parent):
-            return str(ClosedFolder(file.path.parent))
-        if file.path.parent == DEFAULT_DATABASE.parent:
-            make_private(file.path.parent)
-        with only_process(file):
-            server = Server(file, configured)
+        served = locate(configured.database)
+        if (why := served.prepare()) is not None:
+            return why
+        with served.only_process():
+            server = Server(served, configured)
             readiness = server.look()
             if readiness.contradiction and not configured.stay_on_fault:
                 return readiness.contradiction

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from peewee import SqliteDatabase, fn
+from peewee import Database, fn
 
 from server.db.model import Invitation, ServerSettings, UserLink, utc_now
+from server.db.sql import columns_of
 
 FORMER_USERS = "Users"
 
@@ -26,7 +27,7 @@ class Account(NamedTuple):
     is_closed: bool
 
 
-def account_of(database: SqliteDatabase, email: str) -> Account:
+def account_of(database: Database, email: str) -> Account:
     """The account behind a verified address in lower case."""
     former = _former(database, "lower(email) = ?", email)
     is_closed = bool(former) and not former[0].get("active", 1)
@@ -38,7 +39,7 @@ def account_of(database: SqliteDatabase, email: str) -> Account:
     return Account(email, False, False)
 
 
-def users_of(database: SqliteDatabase, emails: Collection[str]) -> dict[str, str]:
+def users_of(database: Database, emails: Collection[str]) -> dict[str, str]:
     """The user id of each address in lower case; two questions, however many there are."""
     wanted = sorted(set(emails))
     found = {email: email for email in wanted}
@@ -51,7 +52,7 @@ def users_of(database: SqliteDatabase, emails: Collection[str]) -> dict[str, str
     return found
 
 
-def addresses_of(database: SqliteDatabase, user_id: str) -> list[str]:
+def addresses_of(database: Database, user_id: str) -> list[str]:
     """The e-mail addresses that sign in as this user, in lower case."""
     links = UserLink.select(UserLink.email).where(UserLink.user_id == user_id)
     found = [link.email for link in links]
@@ -61,12 +62,12 @@ def addresses_of(database: SqliteDatabase, user_id: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def names_of(database: SqliteDatabase, user_id: str) -> set[str]:
+def names_of(database: Database, user_id: str) -> set[str]:
     """Every name under which a meeting may have invited this user."""
     return {user_id, *addresses_of(database, user_id)}
 
 
-def is_admin(database: SqliteDatabase, admins: tuple[str, ...], user_id: str) -> bool:
+def is_admin(database: Database, admins: tuple[str, ...], user_id: str) -> bool:
     """Tell whether one of the addresses in ADMINS signs in as this user."""
     return user_id in users_of(database, admins).values()
 
@@ -113,11 +114,12 @@ def _has_suffix(email: str, suffix: str) -> bool:
     return bool(suffix) and host == suffix.removeprefix("@")
 
 
-def _former(database: SqliteDatabase, condition: str, *values: str) -> list[dict[str, Any]]:
+def _former(database: Database, condition: str, *values: str) -> list[dict[str, Any]]:
     """Rows of the former server's users; none where there is no such table."""
-    columns = {row[1] for row in database.execute_sql(f'PRAGMA table_info("{FORMER_USERS}")')}
+    columns = {row[0] for row in database.execute_sql(columns_of(FORMER_USERS))}
     if not {"email", "uuid"} <= columns:
         return []
     wanted = ["email", "uuid", *(columns & {"active"})]
+    condition = condition.replace("?", database.param)
     sql = f'SELECT {", ".join(wanted)} FROM "{FORMER_USERS}" WHERE {condition} ORDER BY email'
     return [dict(zip(wanted, row)) for row in database.execute_sql(sql, values)]

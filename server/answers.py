@@ -8,12 +8,12 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from peewee import DatabaseError
+from peewee import DatabaseError, DataError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Match, Route
 
-from server.db.opened import Trouble, Unusable, trouble_of
+from server.db.troubles import Trouble, Unusable, trouble_of
 
 RETRY_AFTER = 1  # seconds
 
@@ -96,6 +96,11 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     @app.exception_handler(Unusable)
     async def unusable(request: Request, exc: Unusable) -> JSONResponse:
         return _troubled(request, exc.trouble)
+
+    @app.exception_handler(DataError)
+    async def value(request: Request, exc: DataError) -> JSONResponse:
+        why = "the database can't hold one of these values, as a text with NUL"
+        return answer(Refusal(422, "invalid", why))
 
     @app.exception_handler(DatabaseError)
     async def database(request: Request, exc: DatabaseError) -> JSONResponse:

@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
-from peewee import DatabaseError, SqliteDatabase
+from peewee import Database, DatabaseError
 from pydantic import TypeAdapter, ValidationError
 
-from guarded.backends.sqlite.connect import locate
 from guarded.errors import UnusableDatabase
 from server import accounts, mail
 from server.api import invitations, sessions
@@ -24,7 +23,8 @@ from server.api.settings import Change, apply
 from server.api.shapes import Email, Line
 from server.db import model
 from server.db.model import UserLink
-from server.db.opened import OpenedFile, Unusable
+from server.db.served import locate
+from server.db.troubles import Unusable
 from server.readiness import listed_now, look
 from server.settings import BadSetting, Settings, settings
 
@@ -150,17 +150,17 @@ def link(email: str, user_id: str) -> None:
 
 
 @contextmanager
-def writing() -> Iterator[tuple[SqliteDatabase, Settings]]:
+def writing() -> Iterator[tuple[Database, Settings]]:
     """One transaction on the database of the settings.  Raises ClickException."""
     try:
         configured = settings()
-        file = locate(configured.database)
-        readiness = look(file, listed_now())
+        served = locate(configured.database)
+        readiness = look(served, listed_now())
         if not readiness.is_current:
             raise click.ClickException(readiness.message)
-        opened = OpenedFile(file, timeout=configured.busy_timeout)
+        opened = served.open(timeout=configured.busy_timeout)
         model.database.initialize(opened.database)
-        with opened.connected() as database, database.atomic("IMMEDIATE"):
+        with opened.writing() as database:
             yield database, configured
         opened.close()
     except (BadSetting, UnusableDatabase, Unusable, DatabaseError, OSError) as exc:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-
-from peewee import SqliteDatabase
+from typing import Any
 
 from server.api.sessions import LIFE
-from server.db.model import ClientSession, ExternalSession, LiveParticipant, utc_now
+from server.db.model import (
+    ClientSession,
+    ExternalSession,
+    Invitation,
+    LiveParticipant,
+    NonceCache,
+    utc_now,
+)
+from server.db.sql import moment, row
 from server.state import Server
 
 BATCH = 500  # rows in one transaction
-NONCE_LIFE = "-10 minutes"
+NONCE_LIFE = timedelta(minutes=10)
 LIVE_LIFE = timedelta(days=30)  # of a participant of whom nothing was heard
 
-# SQLite's datetime() reads every spelling of a date that old rows have; what is no date is NULL
-# to it, and stays.
+# The date by which each is judged, and how long it stays after that.
 PURGES = {
-    "nonces": f"nonce_cache WHERE datetime(created_at) < datetime('now', '{NONCE_LIFE}')",
-    "sessions": "client_sessions WHERE datetime(expires_at) < datetime('now')",
-    "invitations": "\"Invitations\" WHERE datetime(expires_at) < datetime('now')",
+    "nonces": (NonceCache.created_at, NONCE_LIFE),
+    "sessions": (ClientSession.expires_at, timedelta()),
+    "invitations": (Invitation.expires_at, timedelta()),
 }
 
 
@@ -33,9 +39,9 @@ def purge(server: Server) -> dict[str, int]:
     server.codes.forget_old()
     renew(server)
     deleted = {}
-    for name, what in PURGES.items():
+    for name, (column, life) in PURGES.items():
         deleted[name] = 0
-        while count := _purge_batch(server, what):
+        while count := _purge_batch(server, column, life):
             deleted[name] += count
     expired = ExternalSession.delete().where(ExternalSession.expires_at < utc_now())
     deleted["guests"] = int(expired.execute())
@@ -63,15 +69,13 @@ def renew(server: Server) -> None:
         raise
 
 
-def _purge_batch(server: Server, what: str) -> int:
-    table = what.partition(" ")[0]
-    with server.reading() as database:
-        if not _has_any(database, what):  # most rounds find nothing, and take no lock for it
+def _purge_batch(server: Server, column: Any, life: timedelta) -> int:
+    """A date that can't be read is NULL here, and its row stays."""
+    model = column.model
+    is_over = moment(column) < moment(utc_now() - life)
+    with server.reading():  # most rounds find nothing, and take no lock for it
+        if not model.select(row()).where(is_over).limit(1).exists():
             return 0
-    with server.writing() as database:
-        sql = f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {what} LIMIT {BATCH})"
-        return int(database.execute_sql(sql).rowcount)
-
-
-def _has_any(database: SqliteDatabase, what: str) -> bool:
-    return database.execute_sql(f"SELECT 1 FROM {what} LIMIT 1").fetchone() is not None
+    with server.writing():
+        some = model.select(row()).where(is_over).limit(BATCH)
+        return int(model.delete().where(row().in_(some)).execute())

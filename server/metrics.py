@@ -6,7 +6,6 @@ number of sessions in a database that can't be read, is left out.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,10 +25,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from guarded.backends.interface import Origin
+from guarded.errors import UnusableDatabase
 from server import __version__
 from server.answers import Refusal
-from server.db.model import ClientSession, ExternalSession
-from server.db.opened import SQLITE_VERSION, Unusable
+from server.db.model import ClientSession, ExternalSession, utc_now
+from server.db.sql import moment
+from server.db.troubles import Unusable
 
 if TYPE_CHECKING:
     from server.state import Server
@@ -88,10 +89,9 @@ class State(Collector):
 
     def _readiness(self) -> Iterator[Metric]:
         server = self._server
-        info = GaugeMetricFamily(
-            "meeting_info", "Versions", labels=("version", "sqlite", "migration")
-        )
-        info.add_metric([__version__, SQLITE_VERSION, server.readiness.newest or ""], 1)
+        kind, version = server.served.version
+        info = GaugeMetricFamily("meeting_info", "Versions", labels=("version", kind, "migration"))
+        info.add_metric([__version__, version, server.readiness.newest or ""], 1)
         yield info
         yield GaugeMetricFamily("meeting_ready", "1 while /readyz is 200", int(server.is_ready))
         fault = GaugeMetricFamily(
@@ -113,7 +113,7 @@ class State(Collector):
     def _people(self) -> Iterator[Metric]:
         with suppress(DatabaseError, Unusable, Refusal), self._server.reading():
             is_good = ClientSession.expires_at.is_null() | (
-                fn.datetime(ClientSession.expires_at) > fn.datetime("now")
+                moment(ClientSession.expires_at) > moment(utc_now())
             )
             count = ClientSession.select().where(is_good).count()
             yield GaugeMetricFamily("meeting_sessions", "Sessions that are signed in", count)
@@ -131,15 +131,16 @@ class State(Collector):
         yield guests
 
     def _files(self) -> Iterator[Metric]:
-        file = self._server.file
-        with suppress(OSError):
-            size = file.path.stat().st_size
+        served = self._server.served
+        with suppress(OSError, UnusableDatabase, served.errors):
+            size = served.backend.size()
             yield GaugeMetricFamily("meeting_database_bytes", "Size of the database", size)
         with suppress(OSError):
-            free = shutil.disk_usage(file.path.parent).free
-            yield GaugeMetricFamily("meeting_disk_free_bytes", "Free beside the database", free)
+            if (free := served.space()) is not None:
+                what = "Free beside the database"
+                yield GaugeMetricFamily("meeting_disk_free_bytes", what, free)
         with suppress(OSError):
-            taken = [copy for copy in file.copies() if copy.origin is not Origin.RESTORE]
+            taken = [copy for copy in served.backend.copies() if copy.origin is not Origin.RESTORE]
             yield GaugeMetricFamily("meeting_backups", "Backups beside the database", len(taken))
             if taken:
                 newest = taken[-1]

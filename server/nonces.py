@@ -23,7 +23,8 @@ import time
 from hashlib import blake2b
 from pathlib import Path
 
-from server.db.opened import Trouble, Unusable, write_private
+from server.db.folders import write_private
+from server.db.troubles import Trouble, Unusable
 
 log = logging.getLogger("server")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from peewee import SqliteDatabase
+from peewee import Database
 
 from server import accounts
 from server.answers import Refusal
@@ -54,7 +54,7 @@ class Standing(NamedTuple):
 
 
 def standing(
-    database: SqliteDatabase, admins: tuple[str, ...], meeting_id: str, user_id: str
+    database: Database, admins: tuple[str, ...], meeting_id: str, user_id: str
 ) -> Standing:
     """Raises Refusal (404) for a meeting that is not there, or that this user may not see."""
     meeting = Meeting.get_or_none(Meeting.meeting_id == meeting_id)
@@ -96,7 +96,7 @@ def role_of(meeting_id: str, user_id: str) -> str:
     return row.role if row is not None else MEMBER
 
 
-def seats(database: SqliteDatabase, meetings: Sequence[Any]) -> dict[str, list[Seat]]:
+def seats(database: Database, meetings: Sequence[Any]) -> dict[str, list[Seat]]:
     """Of each meeting, by its id: the owner first, then in the order of invitation."""
     ids = [meeting.meeting_id for meeting in meetings]
     rows = LiveParticipant.select().where(LiveParticipant.meeting_id.in_(ids))
@@ -120,7 +120,7 @@ def seat_of(name: str, row: Any, role: str) -> Seat:
     return Seat(name, OWNER if role == OWNER else row.role, row.answer, row.is_present)
 
 
-def user_of(database: SqliteDatabase, name: str) -> str:
+def user_of(database: Database, name: str) -> str:
     """The user id that an invitation by id or address stands for."""
     return accounts.users_of(database, [name.lower()])[name.lower()] if "@" in name else name
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guarded import history, plan
-from guarded.backends.interface import Backend, Patience
+from guarded.backends.interface import Patience
 from guarded.errors import DatabaseLocked, ForeignHistory, InconsistentHistory, UnusableDatabase
 from guarded.listing import names_in
 from guarded.scripts import Script, scripts
-from server.db.opened import SqliteError
+from server.db.served import Served
 
 MIGRATE = Path(__file__).parent / "migrations" / "migrate.py"
 COMMAND = "cd server && python migrations/migrate.py"
@@ -55,18 +55,18 @@ def listed_now() -> tuple[Script, ...]:
     return scripts(MIGRATE.parent, names_in(MIGRATE))
 
 
-def look(database: Backend, listed: tuple[Script, ...]) -> Readiness:
+def look(served: Served, listed: tuple[Script, ...]) -> Readiness:
     """A database that is not there is one without any migration; it is not created."""
     names = tuple(script.name for script in listed)
     try:
-        with database.reading(Patience(wait=5)) as inspector:
+        with served.reading(Patience(wait=5)) as inspector:
             if inspector is None:
                 return Readiness(pending=names)
             applied = history.applied(history.read(inspector))
     except UnusableDatabase as exc:
         return Readiness(unreadable=str(exc))
-    except (DatabaseLocked, ForeignHistory, SqliteError) as exc:
-        return Readiness(unreadable=f"'{database}' can't be read now: {exc}")
+    except (DatabaseLocked, ForeignHistory, served.errors) as exc:
+        return Readiness(unreadable=f"'{served.backend}' can't be read now: {exc}")
     newest = next(reversed(list(applied)), None)
     try:
         plan.check(listed, applied)

@@ -73,6 +73,12 @@ def database_location(environ: Mapping[str, str] = os.environ) -> str:
     return environ.get("DATABASE_URL") or environ.get("DB_PATH") or str(DEFAULT_DATABASE)
 
 
+def data_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """The folder for files about a database that is no file: that of DB_PATH, else ``data``."""
+    named = environ.get("DB_PATH", "")
+    return (Path(named) if named and "://" not in named else DEFAULT_DATABASE).parent
+
+
 def settings(environ: Mapping[str, str] = os.environ) -> Settings:
     """Raises BadSetting."""
     defaults = Settings(database_location(environ))

@@ -6,24 +6,22 @@ Nothing here creates, alters or migrates a table of the database file.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from datetime import datetime
-from pathlib import Path
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
-from peewee import DatabaseError, SqliteDatabase
+from peewee import Database, DatabaseError
 
-from guarded.backends.sqlite.connect import SqliteFile
 from server.answers import not_now
 from server.codes import Codes
 from server.db import model
 from server.db.model import NonceCache, utc_now
-from server.db.opened import OpenedFile, Trouble, Unusable, damage, missing, trouble_of
+from server.db.served import Opened, Served
+from server.db.sql import moment
+from server.db.troubles import BUSY, Trouble, Unusable, trouble_of
 from server.mail import Mail
 from server.metrics import Metrics
 from server.nonces import Nonces
@@ -34,49 +32,24 @@ from server.waiting import Waiting
 
 log = logging.getLogger("server")
 LOOK_AGAIN = 1.0  # seconds
+REMEMBERED = timedelta(minutes=10)
 WAITING_WRITERS = 20  # the other threads go on reading
-CONTAINER_MARKS = ("/.dockerenv", "/run/.containerenv")
 MOVED = ("database_missing", "database_replaced")
-
-
-class AlreadyServed(Exception):
-    """Another process serves this database."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"another process serves '{path}' already; guests live in the memory of one process, "
-            "so start one worker, and stop the other server first"
-        )
-
-
-class ClosedFolder(Exception):
-    """The folder of the database may not be written by this user; names the one line to run."""
-
-    def __init__(self, folder: Path) -> None:
-        found, me, group = folder.stat(), os.geteuid(), os.getegid()
-        owner = "root" if found.st_uid == 0 else f"user {found.st_uid}"
-        line = f"chown -R {me}:{group} '{folder}'"
-        if folder.is_mount() and any(Path(mark).exists() for mark in CONTAINER_MARKS):
-            line = f"on the host: chown -R {me}:{group} data"
-            if found.st_uid != 0:
-                ids = f"SERVER_UID={found.st_uid} SERVER_GID={found.st_gid}"
-                line = f"on the host: {ids} docker compose up -d"
-        super().__init__(f"'{folder}' belongs to {owner} and is closed to user {me}; {line}")
 
 
 class Server:
     """The database is open for work while it is current and whole."""
 
-    def __init__(self, file: SqliteFile, settings: Settings) -> None:
-        self.file, self.settings = file, settings
+    def __init__(self, served: Served, settings: Settings) -> None:
+        self.served, self.settings = served, settings
         self.listed = listed_now()  # the code beside a running process may change
-        self.opened: OpenedFile | None = None
+        self.opened: Opened | None = None
         self._has_served = False
         self.readiness = Readiness()
         self.trouble: Trouble | None = None
         self.codes, self.mail, self.rates = Codes(), Mail(settings.mail), Rates()
         self.waiting = Waiting()
-        self.nonces = Nonces(file.path.with_name(f"{file.path.name}.nonces"))
+        self.nonces = Nonces(served.record)
         self.seen: dict[str, datetime] = {}  # client_id: when it last signed a request
         self.stopping = asyncio.Event()
         self.metrics = Metrics(self)
@@ -91,18 +64,18 @@ class Server:
     # The database.
 
     def look(self) -> Readiness:
-        """Look at the file and its schema now, and open it when it can be used."""
+        """Look at the database and its schema now, and open it when it can be used."""
         trouble = self.opened.trouble() if self.opened is not None else None
         if self.opened is not None and trouble is not None and trouble.code in MOVED:
             # First of all: nobody shall open the new file beside the log of the old one.
             self._tell(trouble)
             self.opened.leave()
             self.opened, trouble = None, None
-        readiness = look(self.file, self.listed)
-        if self._has_served and not self.file.path.exists():
-            trouble = missing(self.file)
+        readiness = look(self.served, self.listed)
+        if self._has_served and (missing := self.served.missing()) is not None:
+            trouble = missing
         elif readiness.unreadable and trouble is None:
-            trouble = damage(self.file) or Trouble("unreadable", readiness.unreadable)
+            trouble = self.served.damage() or Trouble("unreadable", readiness.unreadable)
         elif readiness.is_current and self.opened is None:
             trouble = self._open()
         before, self.readiness = self.readiness, readiness
@@ -113,26 +86,26 @@ class Server:
 
     def _open(self) -> Trouble | None:
         try:
-            opened = OpenedFile(self.file, timeout=self.settings.busy_timeout)
+            opened = self.served.open(timeout=self.settings.busy_timeout)
             with opened.connected() as database:
                 self._remember_nonces(database)
         except Unusable as exc:
             return exc.trouble
         except DatabaseError as exc:
-            return trouble_of(exc) or Trouble("unreadable", f"'{self.file}' can't be used: {exc}")
+            why = f"'{self.served.backend}' can't be used: {exc}"
+            return trouble_of(exc) or Trouble("unreadable", why)
         model.database.initialize(opened.database)
         self.opened, self._has_served = opened, True
         log.info("the database is current")
         return opened.trouble()
 
-    def _remember_nonces(self, database: SqliteDatabase) -> None:
+    def _remember_nonces(self, database: Database) -> None:
         """Of a database that was moved here without the file beside it."""
-        sql = (
-            "SELECT nonce, CAST(strftime('%s', created_at) AS INTEGER) FROM nonce_cache "
-            "WHERE datetime(created_at) > datetime('now', '-10 minutes')"
-        )
-        for nonce, created in database.execute_sql(sql):
-            self.nonces.add(str(nonce), created)
+        with database.bind_ctx([NonceCache]):
+            since = moment(utc_now() - REMEMBERED, database)
+            recent = moment(NonceCache.created_at, database) > since
+            for row in NonceCache.select().where(recent):
+                self.nonces.add(row.nonce, int(row.created_at.timestamp()))
 
     def report(self, trouble: Trouble) -> None:
         """Tell of a trouble that a request has met; the next look decides when it is over."""
@@ -161,7 +134,7 @@ class Server:
             return "inconsistent_history"
         return "ready" if self.is_ready else "not_ready"
 
-    def require_ready(self) -> OpenedFile:
+    def require_ready(self) -> Opened:
         """Raises Unusable or Refusal (503) while the database can't be used."""
         if self.trouble is not None:
             raise Unusable(self.trouble)
@@ -171,7 +144,7 @@ class Server:
         return self.opened
 
     @contextmanager
-    def reading(self) -> Iterator[SqliteDatabase]:
+    def reading(self) -> Iterator[Database]:
         """The database, with a connection for this thread.
 
         Not a dependency of FastAPI's: that may run in another thread than the route, and a
@@ -181,21 +154,20 @@ class Server:
             yield database
 
     @contextmanager
-    def writing(self) -> Iterator[SqliteDatabase]:
+    def writing(self) -> Iterator[Database]:
         """One transaction that writes.  Raises Unusable when it is not its turn in time.
 
         Threads take turns: SQLite has one writer, and lets the others sleep and try again.
         """
         opened = self.require_ready()
         if not self._writers.acquire(blocking=False):
-            raise _busy()
+            raise Unusable(BUSY)
         try:
             if not self._write_turn.acquire(timeout=self.settings.busy_timeout):
-                raise _busy()
+                raise Unusable(BUSY)
             try:
-                with opened.connected() as database, database.atomic("IMMEDIATE"):
+                with opened.writing() as database:
                     yield database
-                    opened.check_place()  # an acknowledged write is in the file that is there
             finally:
                 self._write_turn.release()
         finally:
@@ -251,35 +223,3 @@ class Server:
         if self.opened is not None:
             self.opened.close()
         model.memory_database.close()
-
-
-def _busy() -> Unusable:
-    return Unusable(Trouble("busy", "another process is writing to the database; try again"))
-
-
-def is_open(folder: Path) -> bool:
-    """Tell whether this user may make files in a folder; one that is not there is not closed."""
-    return not folder.is_dir() or os.access(folder, os.W_OK | os.X_OK)
-
-
-@contextmanager
-def only_process(file: SqliteFile) -> Iterator[None]:
-    """Hold a lock that the system drops with the process.  Raises AlreadyServed.
-
-    Beside the database and not on it: closing a file drops all of a process's locks on it, and
-    SQLite's with them.  The lock needs no right to write, so that a file that root made first is
-    good for every user.
-    """
-    path = file.path.with_name(f"{file.path.name}.serving")
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644))
-        path.chmod(0o644)  # whatever the umask is
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            raise AlreadyServed(file.path) from exc
-        yield
-    finally:
-        os.close(descriptor)

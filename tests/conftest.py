@@ -144,6 +144,7 @@ def connect(path: Path):
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--postgres", metavar="BIN", help="a folder with PostgreSQL's programs")
+    parser.addoption("--served", default="sqlite", help="what tests/server serves: or postgresql")
 
 
 @pytest.fixture(scope="session")

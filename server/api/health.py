@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from server import __version__, metrics
 from server.answers import errors
 from server.api.access import ServerHere
-from server.db.opened import SQLITE_VERSION
 
 router = APIRouter(tags=["health"])
 
@@ -25,8 +24,11 @@ class Ready(BaseModel):
 
 
 class Version(BaseModel):
+    """Ours, and that of the database's program; of ``sqlite`` and ``postgresql`` one is there."""
+
     version: str
-    sqlite: str
+    sqlite: str | None = None
+    postgresql: str | None = None
     migration: str | None
 
 
@@ -43,9 +45,11 @@ async def readyz(server: ServerHere) -> Ready:
     return Ready(migration=server.readiness.newest)
 
 
-@router.get("/version")
+@router.get("/version", response_model_exclude_unset=True)
 async def version(server: ServerHere) -> Version:
-    return Version(version=__version__, sqlite=SQLITE_VERSION, migration=server.readiness.newest)
+    kind, database = server.served.version
+    found = {"version": __version__, kind: database, "migration": server.readiness.newest}
+    return Version.model_validate(found)
 
 
 @router.get("/metrics", include_in_schema=False)

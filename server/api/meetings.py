@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import Header, Query, Response
-from peewee import SqliteDatabase
+from peewee import Database
 from pydantic import BaseModel, Field
 
 from server import accounts, agenda, ics, lobby, mail, participation, rates
@@ -250,7 +250,7 @@ def _check_times(start: Any, end: Any) -> None:
         raise Refusal(422, "ends_before_it_starts", "end_time has to be after start_time")
 
 
-def _addresses(database: SqliteDatabase, names: Iterable[str]) -> list[str]:
+def _addresses(database: Database, names: Iterable[str]) -> list[str]:
     """The addresses that invitations go to; each user once."""
     found: dict[str, str] = {}
     for name in names:
@@ -273,7 +273,7 @@ def _host(server: Server) -> str:
     return str(urlsplit(server.settings.public_url or "http://localhost").hostname)
 
 
-def _shown(database: SqliteDatabase, row: Any, *, with_token: bool) -> Meeting:
+def _shown(database: Database, row: Any, *, with_token: bool) -> Meeting:
     seats = participation.seats(database, [row])[row.meeting_id]
     return _with_seats(row, seats, with_token=with_token)
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import BackgroundTasks, Request
-from peewee import DatabaseError, SqliteDatabase
+from peewee import Database, DatabaseError
 from pydantic import BaseModel, Field
 
 from server import accounts, mail, rates
@@ -18,7 +18,7 @@ from server.api.access import CallerHere, ServerHere, origin_of
 from server.api.shapes import Email, Input, Line
 from server.codes import TRIES
 from server.db.model import ClientSession, Invitation, UserLink, utc_now
-from server.db.opened import Unusable
+from server.db.troubles import Unusable
 from server.state import Server
 
 log = logging.getLogger("server")
@@ -138,7 +138,7 @@ def _wrong_code() -> Refusal:
     )
 
 
-def create(database: SqliteDatabase, email: str, device_info: str | None) -> CreatedSession:
+def create(database: Database, email: str, device_info: str | None) -> CreatedSession:
     """Make a session for a verified address; needs a transaction."""
     user_id = accounts.account_of(database, email).user_id
     UserLink.insert(email=email, user_id=user_id).on_conflict_ignore().execute()

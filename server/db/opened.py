@@ -6,24 +6,28 @@ name alone, so whoever opens the new file beside the old log would mix the two.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from guarded.backends.interface import Patience
-from guarded.backends.sqlite.connect import SqliteFile
+from guarded.backends.interface import Inspector, Patience
+from guarded.backends.sqlite.connect import SqliteFile, locate
 from guarded.errors import DatabaseLocked, UnusableDatabase
 from server.db.connection import database_to_serve
+from server.db.folders import ClosedFolder, is_open, make_private
+from server.db.served import AlreadyServed
+from server.db.troubles import Trouble, Unusable, trouble_of
+from server.settings import DEFAULT_DATABASE
 
 if TYPE_CHECKING:
     from peewee import SqliteDatabase
 
-SQLITE_VERSION = sqlite3.sqlite_version
 LOG_SUFFIXES = ("-wal", "-shm")
 LEAST_SPACE = 1 << 20  # bytes that have to be free beside the database
 # A whole check reads every page.  It runs each second on a small file, and takes two percent of the
@@ -31,22 +35,67 @@ LEAST_SPACE = 1 << 20  # bytes that have to be free beside the database
 CHECK_SHARE = 50
 
 Identity = tuple[int, int]
-SqliteError = sqlite3.DatabaseError  # for those who catch what a connection raises
 
 
-class Trouble(NamedTuple):
-    """Why the database can't be used now; ``code`` is for programs."""
+class ServedFile:
+    """An SQLite file, see ``server.db.served.Served``."""
 
-    code: str
-    message: str
+    version = ("sqlite", sqlite3.sqlite_version)
+    errors = sqlite3.DatabaseError
 
+    def __init__(self, location: str) -> None:
+        self.backend = locate(location)
+        self._path = self.backend.path
 
-class Unusable(Exception):
-    """The database can't be used; ``trouble`` says why."""
+    @property
+    def record(self) -> Path:
+        return self._path.with_name(f"{self._path.name}.nonces")
 
-    def __init__(self, trouble: Trouble) -> None:
-        super().__init__(trouble.message)
-        self.trouble = trouble
+    def prepare(self) -> str | None:
+        self.backend.check()
+        folder = self._path.parent
+        if not is_open(folder):
+            return str(ClosedFolder(folder))
+        if folder == DEFAULT_DATABASE.parent:
+            make_private(folder)
+        return None
+
+    @contextmanager
+    def only_process(self) -> Iterator[None]:
+        """Hold a lock that the system drops with the process.
+
+        Beside the database and not on it: closing a file drops all of a process's locks on it, and
+        SQLite's with them.  The lock needs no right to write, so that a file that root made first
+        is good for every user.
+        """
+        path = self._path.with_name(f"{self._path.name}.serving")
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644))
+            path.chmod(0o644)  # whatever the umask is
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as exc:
+                raise AlreadyServed(self._path) from exc
+            yield
+        finally:
+            os.close(descriptor)
+
+    def reading(self, patience: Patience) -> AbstractContextManager[Inspector | None]:
+        return self.backend.reading(patience)
+
+    def open(self, *, timeout: float) -> OpenedFile:
+        return OpenedFile(self.backend, timeout=timeout)
+
+    def missing(self) -> Trouble | None:
+        return None if self._path.exists() else missing(self.backend)
+
+    def damage(self) -> Trouble | None:
+        return damage(self.backend)
+
+    def space(self) -> int:
+        return shutil.disk_usage(self._path.parent).free
 
 
 class OpenedFile:
@@ -74,6 +123,12 @@ class OpenedFile:
             self.database.execute_sql("SELECT 1 FROM sqlite_master LIMIT 1")
             self.check_place()
             yield self.database
+
+    @contextmanager
+    def writing(self) -> Iterator[SqliteDatabase]:
+        with self.connected() as database, database.atomic("IMMEDIATE"):
+            yield database
+            self.check_place()  # an acknowledged write is in the file that is there
 
     def check_place(self) -> None:
         """Raise Unusable unless the opened file is at its path.  Costs one look at the folder."""
@@ -173,34 +228,6 @@ def _damaged(file: SqliteFile, how: str) -> Trouble:
     )
 
 
-def trouble_of(exc: BaseException) -> Trouble | None:
-    """The trouble that an error of SQLite tells of; None for an error in our SQL.
-
-    When a COMMIT fails, SQLite may have rolled back already, and Peewee's own ROLLBACK fails, too:
-    the reason is then in the error before.
-    """
-    found = _trouble_in(str(exc))
-    if found is None and exc.__context__ is not None:
-        return trouble_of(exc.__context__)
-    return found
-
-
-def _trouble_in(said: str) -> Trouble | None:
-    if "locked" in said or "busy" in said:
-        return Trouble("busy", "another process is writing to the database; try again")
-    if "full" in said:
-        return Trouble("disk_full", "the disk is full; nothing was written; make room")
-    if "malformed" in said or "not a database" in said or "corrupt" in said:
-        return Trouble("database_damaged", f"the database is damaged: {said}; restore a backup")
-    if "no such table" in said or "no such column" in said or "has no column" in said:
-        return Trouble("not_ready", "the schema of the database has just changed; try again")
-    if "disk I/O error" in said:
-        return Trouble("disk_error", "the disk under the database fails; see the system's log")
-    if "readonly" in said or "unable to open" in said:
-        return Trouble("unreadable", f"the database can't be used: {said}; check owner and mode")
-    return None
-
-
 def full_disk(path: Path) -> Trouble | None:
     """The disk has less room than a few writes take."""
     with suppress(OSError):
@@ -220,29 +247,3 @@ def identity(path: Path) -> Identity | None:
 
 def logs_of(path: Path) -> list[Path]:
     return [path.with_name(path.name + suffix) for suffix in LOG_SUFFIXES]
-
-
-def make_private(path: Path) -> None:
-    """Close a file to everybody but its owner, where this user may do that."""
-    with suppress(OSError):
-        mode = path.stat().st_mode & 0o777
-        if mode & 0o077:
-            path.chmod(mode & 0o700)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Put a whole file of mode 0600 in the place of ``path``.
-
-    Written as root, it goes to the owner of the folder, so that the server may run as that user
-    later.
-    """
-    staging = path.with_name(f"{path.name}.new")
-    descriptor = os.open(staging, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        if os.geteuid() == 0:
-            folder = path.parent.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
-        file.write(text)
-        file.flush()
-        os.fsync(descriptor)
-    staging.replace(path)

@@ -72,7 +72,7 @@ PROJECT = Project(
     location=settings.database_location,
     listing=HERE,
     command="python migrations/migrate.py",
-    backups=settings.DEFAULT_DATABASE.parent / "backups",
+    backups=settings.data_folder() / "backups",
 )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.server.world import Api, User, migrate
@@ -31,13 +34,29 @@ def api(serve, path) -> Api:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory) -> Api:
-    """One server for all tests that leave it as it was; it trusts the tests as a proxy."""
+def shared(tmp_path_factory, request) -> Iterator[Api]:
+    """One server for all tests that leave it as it was; it trusts the tests as a proxy.
+
+    On PostgreSQL with ``--served postgresql``.
+    """
     path = tmp_path_factory.mktemp("shared") / "meetings.sqlite"
-    migrate(path)
-    api = Api(
-        path, ADMINS=ADMIN, TRUSTED_PROXIES="127.0.0.1", PUBLIC_URL="", PURGE_INTERVAL="3600"
-    ).ready()
+    on = {
+        "ADMINS": ADMIN,
+        "TRUSTED_PROXIES": "127.0.0.1",
+        "PUBLIC_URL": "",
+        "PURGE_INTERVAL": "3600",
+    }
+    if request.config.getoption("--served") == "postgresql":
+        server = request.getfixturevalue("postgres_server")
+        with server.database() as name:
+            yield from _serving(path, DATABASE_URL=server.url(name), **on)
+    else:
+        yield from _serving(path, **on)
+
+
+def _serving(path: Path, **environ: str) -> Iterator[Api]:
+    migrate(environ.get("DATABASE_URL", path))
+    api = Api(path, **environ).ready()
     yield api
     status, log = api.stop()
     assert status == 0

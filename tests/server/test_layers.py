@@ -19,8 +19,9 @@ def users_of(*packages: str) -> set[str]:
     }
 
 
-def test_sqlite_is_imported_by_the_database_package_alone():
+def test_a_driver_is_imported_by_the_database_package_alone():
     assert {Path(name).parts[0] for name in users_of("sqlite3")} == {"db"}
+    assert users_of("psycopg", "guarded.backends.postgresql") == {"db/remote.py"}
 
 
 def test_the_engine_is_asked_by_the_gate_alone():

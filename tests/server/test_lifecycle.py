@@ -241,7 +241,7 @@ def test_settings_are_read_as_they_are_meant():
     assert (smtps.port, smtps.is_tls, smtps.sender) == (465, True, "meetings@meet.x.org")
 
 
-@pytest.mark.parametrize("location", ["postgresql://h/db", "/no/such/folder/a.sqlite"])
+@pytest.mark.parametrize("location", ["mysql://h/db", "postgresql://h", "/no/such/folder/a.sqlite"])
 def test_a_bad_database_ends_with_78(serve, location):
     status, log = serve(DB_PATH=location).ended()
     assert status == 78
@@ -338,7 +338,7 @@ def test_it_stays_up_and_says_why_until_the_fault_is_mended(serve, path):
     ("environ", "says"),
     [
         ({"ADMINS": "boss"}, "ADMINS is 'boss'"),
-        ({"DB_PATH": "postgresql://h/db"}, "postgresql"),
+        ({"DB_PATH": "mysql://h/db"}, "mysql"),
         ({"DB_PATH": "/no/such/folder/a.sqlite"}, "/no/such/folder"),
     ],
 )

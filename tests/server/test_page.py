@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import sqlite3
-from contextlib import closing
 
 import pytest
 
@@ -74,9 +72,8 @@ def test_answers_with_secrets_are_kept_by_no_cache(shared, user):
 
 
 def test_an_empty_change_of_the_settings_only_reads(shared, admin):
-    with closing(sqlite3.connect(shared.path)) as connection:
-        sql = 'SELECT * FROM "ServerSettings"'
-        before = connection.execute(sql).fetchall()
-        answer = admin("PATCH", "/settings", {})
-        assert answer.body["allowed_email_suffixes"] == []
-        assert connection.execute(sql).fetchall() == before
+    sql = 'SELECT * FROM "ServerSettings"'
+    before = shared.rows(sql)
+    answer = admin("PATCH", "/settings", {})
+    assert answer.body["allowed_email_suffixes"] == []
+    assert shared.rows(sql) == before

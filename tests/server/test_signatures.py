@@ -72,6 +72,7 @@ def rows(path, table="nonce_cache") -> int:
 
 
 NOW = time.time
+NONCES = "SELECT count(*) FROM nonce_cache"
 
 
 @pytest.mark.parametrize(
@@ -97,10 +98,10 @@ def test_a_wrong_signature_is_refused_and_uses_no_nonce(user, options, code):
     created = options.get("created")
     if isinstance(created, str):
         options = {**options, "created": int(NOW()) + int(created)}
-    before = rows(user.api.path)
+    before = user.api.rows(NONCES)
     answer = send(user, **sign(user, **options))
     assert (answer.status, answer.code) == (401, code)
-    assert rows(user.api.path) == before
+    assert user.api.rows(NONCES) == before
 
 
 @pytest.mark.parametrize("late", [-290, 290])
@@ -153,6 +154,8 @@ def test_a_nonce_that_a_wrong_request_brought_is_still_good(user):
     ],
 )
 def test_a_session_that_is_no_longer_good_signs_nothing(shared, columns, code):
+    if shared.database is not None and columns.get("expires_at") == "CURRENT_TIMESTAMP":
+        pytest.skip("a date of PostgreSQL can always be read")
     user = shared.user(**columns)
     answer = send(user, "GET", **sign(user, "GET", secret=user.secret or "x"))
     assert answer.code == code

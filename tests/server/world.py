@@ -14,12 +14,15 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
+
 from guarded.backends.interface import Patience
-from guarded.backends.sqlite.connect import SqliteFile
+from guarded.cli.session import locate
 from guarded.run import Runner
 from server.migrations.migrate import PROJECT
 from tests.conftest import ROOT
@@ -50,8 +53,9 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def migrate(path: Path) -> None:
-    Runner(PROJECT, SqliteFile(path), Patience(20)).up()
+def migrate(path: Path | str) -> None:
+    """``path``, or the URL of a PostgreSQL database."""
+    Runner(PROJECT, locate(PROJECT, str(path)), Patience(20), backup=False).up()
 
 
 class Answer(NamedTuple):
@@ -71,6 +75,7 @@ class Api:
         self, path: Path, *, preexec_fn=None, port=None, logs: Path | None = None, **environ: str
     ) -> None:
         self.path, self.port = path, port or free_port()
+        self.database = environ.get("DATABASE_URL")  # of PostgreSQL, in place of the path
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = (logs or path.parent) / f"server{next(_numbers)}.log"
         with self.log.open("w") as log:
@@ -109,12 +114,28 @@ class Api:
             "user_id": user_id,
             **columns,
         }
-        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=20)) as connection:
-            marks = ", ".join(f":{name}" for name in row)
-            connection.execute(
-                f"INSERT INTO client_sessions ({', '.join(row)}) VALUES ({marks})", row
-            )
+        self.insert("client_sessions", row)
         return User(self, user_id, row["client_id"], row["session_secret"])
+
+    def insert(self, table: str, row: Mapping[str, Any]) -> None:
+        names = ", ".join(row)
+        if self.database is not None:
+            marks = ", ".join(["%s"] * len(row))
+            with psycopg.connect(self.database, autocommit=True) as connection:
+                sql = f"INSERT INTO {table} ({names}) VALUES ({marks})"
+                connection.execute(sql, list(row.values()))
+            return
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=20)) as connection:
+            marks = ", ".join("?" * len(row))
+            connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", [*row.values()])
+
+    def rows(self, sql: str) -> list[tuple]:
+        """The rows of a query on its database."""
+        if self.database is not None:
+            with psycopg.connect(self.database) as connection:
+                return connection.execute(sql).fetchall()
+        with closing(sqlite3.connect(self.path)) as connection:
+            return connection.execute(sql).fetchall()
 
     def until(self, status: int, seconds: float = 10.0) -> Answer:
         """The first answer of /readyz with this status."""
