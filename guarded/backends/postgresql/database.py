@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
-from peewee import PostgresqlDatabase
+from peewee import DatabaseError, PostgresqlDatabase
+
+# How the server points into the statement, which makes no sense on one line.
+POINTER = re.compile(r"\nLINE \d+: .*\n *\^ *(?=\n|$)")
 
 
 class Database(PostgresqlDatabase):
@@ -30,6 +34,14 @@ class Database(PostgresqlDatabase):
     def execute_sql(self, sql: str, params: Any = None) -> Any:
         if not params:  # psycopg would take a % for the mark of a value
             sql, params = sql.replace("%", "%%"), None
-        cursor: Any = super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+        try:
+            cursor: Any = super().execute_sql(sql, params)  # type: ignore[no-untyped-call]
+        except DatabaseError as exc:
+            raise type(exc)(pointless(str(exc))) from (exc.__cause__ or exc.__context__)
         self._after(self.connection())  # type: ignore[no-untyped-call]
         return cursor
+
+
+def pointless(message: str) -> str:
+    """The message without a copy of the statement."""
+    return POINTER.sub("", message)

@@ -7,6 +7,7 @@ waits for it, readers included.
 
 from __future__ import annotations
 
+import re
 import signal
 import threading
 import time
@@ -19,6 +20,7 @@ from psycopg.sql import SQL, Identifier
 
 from guarded.backends.interface import Locks, Session, Waits
 from guarded.backends.postgresql.commit import commit
+from guarded.backends.postgresql.database import pointless
 from guarded.backends.postgresql.inspect import Inspector
 from guarded.errors import DatabaseFailed, DatabaseLocked, MigrationFailed, UnforeseenLock
 from guarded.patience import Patience
@@ -69,9 +71,11 @@ def transaction(
     from peewee import DatabaseError
 
     database: Any = server.database_to_migrate()
+    user = ""
     try:
         database.connect()
         connection = database.connection()
+        user = connection.info.user
         try:
             for timeout in TIMEOUTS:
                 if timeout != "transaction_timeout" or server.major >= 17:
@@ -95,8 +99,8 @@ def transaction(
             raise _unforeseen(server, exc) from exc
         if isinstance(exc, MigrationFailed):
             raise
-        why = " ".join(str(exc).split())
-        raise DatabaseFailed(str(server), why, _remedy(why)) from exc
+        why = " ".join(pointless(str(exc)).split())
+        raise DatabaseFailed(str(server), why, _remedy(why, user)) from exc
 
 
 def is_locked(exc: BaseException) -> bool:
@@ -199,6 +203,7 @@ def _uninterrupted() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+SCHEMA = re.compile("permission denied for schema (.+)")
 REMEDIES = {
     "read-only": "name the primary server, or a role that may write",
     "permission denied": "use a role that may, or grant it",
@@ -212,6 +217,9 @@ REMEDIES = {
 }
 
 
-def _remedy(message: str) -> str:
+def _remedy(message: str, user: str) -> str:
+    if (schema := SCHEMA.search(message)) is not None:
+        name, role = Identifier(schema[1]).as_string(), Identifier(user).as_string()
+        return f"GRANT CREATE ON SCHEMA {name} TO {role}"
     found = [remedy for words, remedy in REMEDIES.items() if words in message]
     return found[0] if found else "see the traceback"
