@@ -119,14 +119,15 @@ def test_readers_go_on_where_the_database_lets_them(server, runner, body):
 class Heard(Watcher):
     """The migrations that began, and why a run started over."""
 
-    def __init__(self):
-        self.begun, self.again = [], []
+    def __init__(self, on_again=lambda: None):
+        self.begun, self.again, self.on_again = [], [], on_again
 
     def begins(self, name, direction):
         self.begun.append(name)
 
     def starts_over(self, why):
         self.again.append(why)
+        self.on_again()
 
 
 @pytest.mark.parametrize(
@@ -190,14 +191,13 @@ INSERT = "db.execute_sql('INSERT INTO members (meeting) VALUES (1)')"
 
 def test_a_lock_that_no_step_named_is_waited_for_without_holding_others_up(family, runner):
     run, said = runner(ADD.format("other") + INSERT, 10)
-    run.watcher = Heard()
     with family.connected(application_name="reporting") as other:
         other.execute("BEGIN")
         other.execute("SELECT * FROM meetings FOR UPDATE")
         bystander = Bystander(family, "other")
         bystander.start()
-        timer = threading.Timer(2, lambda: other.execute("COMMIT"))
-        timer.start()
+        timer = threading.Timer(3, lambda: other.execute("COMMIT"))
+        run.watcher = Heard(timer.start)
         try:
             assert run.up().outcomes
         finally:
