@@ -172,14 +172,20 @@ class Outcome(NamedTuple):
 class Watcher:
     """Hears of a run as it goes on.  This one does nothing with it.
 
-    What it hears is not committed.  It never raises: that would end the run.
+    What it hears is not committed.  It never raises: that would end the run.  ``follows``: it wants
+    to hear how far a statement is, which costs a look at each before it runs.
     """
+
+    follows = False
 
     def begins(self, name: str, direction: Direction) -> None:
         """A migration begins."""
 
     def works(self, step: Step) -> None:
         """A step begins; its rows and statements are not known yet."""
+
+    def advances(self, sql: str, share: float) -> None:
+        """About this share of the statement that runs is done, from 0 to 1."""
 
     def ended(self, step: Step, seconds: float) -> None:
         """A step is done or skipped."""

@@ -257,6 +257,12 @@ class Ledger(Protocol):
         """Look at a statement that is about to run: ``meant``, all that it says; ``is_own``, it is
         the engine's own.  Raises Refused for what is denied."""
 
+    def advancing(
+        self, sql: str, params: Sequence[Any], tell: Callable[[float], None]
+    ) -> AbstractContextManager[None]:
+        """While the block runs the statement, tell now and then about which share of it is done;
+        never, where the database does not say."""
+
     def mean(self, *targets: Target) -> None:
         """Announce that these will change.  Raises InMemoryTable."""
 

@@ -184,17 +184,27 @@ class Live(Watcher):
         self.failed: OSError | None = None  # nobody reads any more; the run goes on
         self._sql = sql
         self._status: StatusLine | None = None
+        self._has_verb = False  # the step that works has one of ours
         if sys.stderr is not None and sys.stderr.isatty():
             from guarded.cli.status_line import StatusLine
 
             self._status = StatusLine()
+            self.follows = True
 
     def begins(self, name: str, direction: Direction) -> None:
         self._print([heading(PRESENT[direction], name)])
 
     def works(self, step: Step) -> None:
         if self._status is not None:
+            self._has_verb = step.action is not Action.RUN
             self._status.show(step_line(step))
+
+    def advances(self, sql: str, share: float) -> None:
+        if self._status is not None:
+            # A step such as a rebuild has several statements, of which each begins at 0.
+            verb = re.match(r"[A-Z]+(?: [A-Z]+)*|", sql)[0]  # type: ignore[index]
+            of = f"{verb} " if verb and self._has_verb else ""
+            self._status.reach(f"{of}about {share:.0%}")
 
     def ended(self, step: Step, seconds: float) -> None:
         self._print(step_lines(step, self._sql, seconds))

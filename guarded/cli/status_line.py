@@ -10,7 +10,7 @@ import click
 from guarded.cli import output
 
 CLEAR = "\r\x1b[K"
-PATIENT = 1.0  # seconds until it is worth a line that something still runs
+PATIENT = 0.5  # seconds until it is worth a line that something still runs
 
 
 class StatusLine:
@@ -23,12 +23,13 @@ class StatusLine:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._text, self._since, self._is_drawn = "", 0.0, False
+        self._text, self._reached, self._since, self._is_drawn = "", "", 0.0, False
 
     def show(self, text: str) -> None:
         """From now on this runs."""
         with self._lock:
-            self._text, self._since = " ".join(text.split()), time.monotonic()
+            self._text, self._reached = " ".join(text.split()), ""
+            self._since = time.monotonic()
         if self._thread is None:
             self._thread = threading.Thread(target=self._draw, daemon=True)
             self._thread.start()
@@ -37,6 +38,11 @@ class StatusLine:
         """The same goes on, and is this far."""
         with self._lock:
             self._text = " ".join(text.split())
+
+    def reach(self, text: str) -> None:
+        """The same goes on; this stands behind it."""
+        with self._lock:
+            self._reached = f", {text}"
 
     def wipe(self) -> None:
         with self._lock:
@@ -50,15 +56,15 @@ class StatusLine:
         self.wipe()
 
     def _draw(self) -> None:
-        while not self._ended.wait(0.5):
+        while not self._ended.wait(0.25):
             with self._lock:
                 seconds = time.monotonic() - self._since
                 if not self._text or seconds < PATIENT:
                     continue
-                time_ = f", {seconds:.0f} s"
-                room = output.columns() - len(time_) - 6
+                behind = f"{self._reached}, {seconds:.1f} s"
+                room = output.columns() - len(behind) - 6
                 self._is_drawn = True
-                line = f"{CLEAR}now  {output.shortened(self._text, room)}{time_}"
+                line = f"{CLEAR}now  {output.shortened(self._text, room)}{behind}"
                 click.echo(line, nl=False, err=True)
 
     def _wipe(self) -> None:

@@ -11,7 +11,8 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -337,7 +338,8 @@ class Performer:
             if not (self._means_all or self._is_own):  # past the verbs
                 self._watcher.works(Step(Action.RUN, statement(sql)))
             before = self._passed()
-            cursor = execute_sql(sql, params)
+            with self._advancing(sql, params or ()):
+                cursor = execute_sql(sql, params)
             if cursor.rowcount >= 0:
                 self._changed_rows = cursor.rowcount
             self._unclaimed.append((sql, effects, _passes(before, self._passed())))
@@ -349,6 +351,11 @@ class Performer:
             yield
         finally:
             del database.execute_sql
+
+    def _advancing(self, sql: str, params: Sequence[Any]) -> AbstractContextManager[None]:
+        if not self._watcher.follows:
+            return nullcontext()
+        return self.ledger.advancing(sql, params, partial(self._watcher.advances, sql))
 
     @contextmanager
     def _step(

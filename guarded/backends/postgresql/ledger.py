@@ -8,8 +8,8 @@ a table is named when its name stands in a statement.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import psycopg
@@ -140,6 +140,12 @@ class PostgresqlLedger:
     @contextmanager
     def trusting(self) -> Iterator[None]:
         yield
+
+    def advancing(
+        self, sql: str, params: Sequence[Any], tell: Callable[[float], None]
+    ) -> AbstractContextManager[None]:
+        """Nothing: PostgreSQL tells it to other connections only, and only of some statements."""
+        return nullcontext()
 
     def suspect(self, change: Change) -> None:
         """Nothing: PostgreSQL checks every foreign key itself."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -117,6 +117,17 @@ class SqliteLedger:
     @contextmanager
     def trusting(self) -> Iterator[None]:
         with self._authorizer.trusting():
+            yield
+
+    @contextmanager
+    def advancing(
+        self, sql: str, params: Sequence[Any], tell: Callable[[float], None]
+    ) -> Iterator[None]:
+        from guarded.backends.sqlite import progress
+
+        with self.trusting():
+            steps = progress.expected(self._execute, sql, params)
+        with progress.told(self._connection, steps, tell):
             yield
 
     # What a statement will do.

@@ -83,9 +83,7 @@ def transaction(
         database.connect()
         connection = database.connection()
         try:
-            # Lets Ctrl-C interrupt a long statement: Python handles a signal between two
-            # bytecodes, and SQLite calls this every so many steps of its virtual machine.
-            connection.set_progress_handler(lambda: 0, PROGRESS_STEPS)
+            watch_for_signals(connection)
             if connection.execute("PRAGMA foreign_keys").fetchone()[0]:
                 raise Refused("foreign keys are on, and SQLite did not let them be turned off")
             when_free(lambda: connection.execute("BEGIN IMMEDIATE"), path, patience)
@@ -99,6 +97,15 @@ def transaction(
     except (sqlite3.Error, DatabaseError, OSError) as exc:
         is_damage = "malformed" in str(exc)
         raise DatabaseFailed(str(path), str(exc), _remedy(str(exc)), is_damage=is_damage) from exc
+
+
+def watch_for_signals(connection: sqlite3.Connection) -> None:
+    """Let Ctrl-C interrupt a long statement.
+
+    Python handles a signal between two bytecodes, and SQLite calls this every so many steps of its
+    virtual machine.
+    """
+    connection.set_progress_handler(lambda: 0, PROGRESS_STEPS)
 
 
 def _create(path: Path) -> None:

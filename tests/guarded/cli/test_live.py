@@ -109,11 +109,35 @@ def test_a_pipe_gets_each_line_as_it_happens(program):
 def test_a_terminal_shows_what_runs_and_for_how_long(program):
     status, got = at_a_terminal(program({"create": CREATE, "add": ADD, "slow": SLOW}))
     assert status == 0
-    drawn = re.findall(r"\r\x1b\[Know  (run +INSERT INTO tags[^\r]*), (\d+) s", got)
+    drawn = re.findall(r"\r\x1b\[Know  (run +INSERT INTO tags[^\r]*), (\d+\.\d) s", got)
     assert drawn
     assert all(len(f"now  {text}, {seconds} s") <= 80 for text, seconds in drawn)
     last = got[got.rindex("\x1b[K") :]  # the line is wiped before the next one
     assert last.startswith("\x1b[K           run     INSERT INTO tags")
+
+
+MANY = migration(
+    """
+    db.execute_sql('''
+        INSERT INTO tags (name)
+        WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 200000)
+        SELECT 'a' FROM number
+    ''')
+    """
+)
+FILL = migration(
+    "migrator.migrate(migrator.fill('tags', 'name', 'substr(hex(randomblob(3000)), 5)'))"
+)
+
+
+def test_a_terminal_shows_how_far_a_fill_is(program):
+    assert in_a_pipe(program({"create": CREATE, "add": ADD, "many": MANY})).returncode == 0
+    files = {"create": CREATE, "add": ADD, "many": MANY, "fill": FILL}
+    status, got = at_a_terminal([*program(files), "up", "--no-backup"])
+    assert status == 0
+    drawn = re.findall(r"now  fill +tags\.name[^\r]*, UPDATE about (\d+)%, \d+\.\d s", got)
+    assert len(drawn) > 1, got
+    assert [int(share) for share in drawn] == sorted(int(share) for share in drawn)
 
 
 def test_a_run_that_fails_is_said_to_be_rolled_back(program):
