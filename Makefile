@@ -8,7 +8,8 @@ PARALLEL := -n 4 --dist worksteal
 # An environment whose Python is gone, or that was moved, is made anew.
 $(shell . deploy/python.sh && drop_stale $(VENV))
 
-.PHONY: migrate rehearse test check faults edits simulate simulate-long mutants real test-postgres test-api test-load test-browser test-containers \
+.PHONY: migrate rehearse test check faults edits simulate simulate-long mutants real recordings \
+  test-postgres test-api test-load test-browser test-containers \
   load-containers lock audit bench bench-postgres clean
 
 migrate: $(VENV)/.server
@@ -58,6 +59,10 @@ test-postgres: $(VENV)/.check
 	FAULTS=full $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql
 	FAULTS=full $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql \
 		--postgres $(POSTGRES_15)
+
+# What a person sees at a terminal, into docs/recordings.md; needs tmux
+recordings: $(VENV)/.check
+	$(BIN)/python -m tests.recordings
 
 test-api: $(VENV)/.api
 	$(BIN)/python -m tests.server.api_check

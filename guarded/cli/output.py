@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -104,19 +105,27 @@ def shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
+def colour() -> bool | None:
+    """Return whether to colour whatever the stream is; None: as the terminal can.
+
+    By the conventions of https://no-color.org and https://force-color.org.
+    """
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return True if os.environ.get("FORCE_COLOR") else None
+
+
 def echo(lines: Sequence[str], file: IO[str] | None = None) -> None:
     """Print the lines; on a terminal, fold long ones and give the first word its colour."""
     out = file or sys.stdout
     if out is None:  # closed
         return
-    context = click.get_current_context(silent=True)
-    colour = context.color if context is not None else None
-    is_terminal = out.isatty()
+    wanted, is_terminal = colour(), out.isatty()
     if is_terminal:
         lines = [part for line in lines for part in folded(line, columns())]
-    if colour if colour is not None else is_terminal:
+    if wanted if wanted is not None else is_terminal:
         lines = [_coloured(line) for line in lines]
-    click.echo("\n".join(lines), file=out, color=colour)
+    click.echo("\n".join(lines), file=out, color=wanted)
 
 
 def folded(line: str, width: int) -> list[str]:
@@ -232,18 +241,20 @@ class Live(Watcher):
 
 
 def status_lines(standings: Iterable[Standing], excluded: Mapping[str, str]) -> list[str]:
-    lines = []
+    lines, standings = [], list(standings)
+    width = max((len(n) for n in [*excluded, *(s.name for s in standings)]), default=0)
     for standing in standings:
         since = f", applied {standing.at}" if standing.at else ""
         detail = DETAILS.get(standing.state, "").format(at=standing.at, since=since)
-        lines.append(f"{standing.state.value:<9} {standing.name:<36} {detail}".rstrip())
-    lines += [f"{'excluded':<9} {name:<36} {reason}" for name, reason in excluded.items()]
+        lines.append(f"{standing.state.value:<9} {standing.name:<{width}}  {detail}".rstrip())
+    lines += [f"{'excluded':<9} {name:<{width}}  {reason}" for name, reason in excluded.items()]
     return lines
 
 
-def history_lines(entries: Iterable[Entry]) -> list[str]:
+def history_lines(entries: Sequence[Entry]) -> list[str]:
+    width = max((len(entry.migration) for entry in entries), default=0)
     return [
-        f"{entry.id:>4}  {entry.at}  {PAST[entry.direction]:<8}  {entry.migration:<36}  "
+        f"{entry.id:>4}  {entry.at}  {PAST[entry.direction]:<8}  {entry.migration:<{width}}  "
         f"{entry.duration_ms:>6} ms  {entry.checksum[:12]}  {entry.versions}"
         for entry in entries
     ]

@@ -337,7 +337,7 @@ def run_and_exit(cli: click.Group, session: Session) -> NoReturn:
         with redirect_stdout(sys.stderr) if session.json else nullcontext():
             # Whatever a migration prints, stdout has one document.
             result = cli.main(
-                session.arguments, obj=session, standalone_mode=False, color=_colour()
+                session.arguments, obj=session, standalone_mode=False, color=output.colour()
             )
         status = result if isinstance(result, int) else 0
         if sys.stdout is not None:
@@ -363,14 +363,6 @@ def run_and_exit(cli: click.Group, session: Session) -> NoReturn:
     except Exception as exc:
         status = _trouble(session, exc, f"unexpected {type(exc).__name__}: {exc} (-v shows where)")
     sys.exit(status)
-
-
-def _colour() -> bool | None:
-    """Whether to colour whatever the stream is; None: as the terminal can.  By the conventions of
-    https://no-color.org and https://force-color.org."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
-        return False
-    return True if os.environ.get("FORCE_COLOR") else None
 
 
 def _with_hint(exc: MigrationError) -> str:

@@ -47,7 +47,11 @@ def expected(execute: Execute, sql: str, params: Any) -> int:
     loops: list[tuple[range, int]] = []  # the addresses, and the page of the table or index
     roots: dict[int, int] = {}  # a cursor to its page
     last = -1
-    for address, operation, cursor, second, *_ in execute(f"EXPLAIN {sql}", params):
+    try:
+        program = [*execute(f"EXPLAIN {sql}", params)]
+    except sqlite3.Error:  # running it will say what is wrong with it
+        return 0
+    for address, operation, cursor, second, *_ in program:
         if address < last:  # from here on, what triggers do
             break
         last = address

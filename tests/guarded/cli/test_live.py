@@ -59,8 +59,11 @@ def program(tmp_path):
     return make
 
 
+UNSET = ("NO_COLOR", "FORCE_COLOR", "COLUMNS")  # xdist sets the last for its workers
+
+
 def environment(**more):
-    plain = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+    plain = {k: v for k, v in os.environ.items() if k not in UNSET}
     return {**plain, "PYTHONPATH": str(ROOT), "TERM": "xterm", **more}
 
 
@@ -70,14 +73,18 @@ def in_a_pipe(arguments, **more):
     )
 
 
-def at_a_terminal(arguments, columns=80, **more):
-    """The exit status, and all that the terminal got."""
+def at_a_terminal(arguments, columns=80, input=b"", **more):
+    """The exit status, and all that the terminal got; ``input`` is typed at once."""
     terminal, inside = pty.openpty()
+    settings = termios.tcgetattr(inside)
+    settings[3] &= ~termios.ECHO
+    termios.tcsetattr(inside, termios.TCSANOW, settings)
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = subprocess.Popen(
         arguments, env=environment(**more), stdin=inside, stdout=inside, stderr=inside
     )
     os.close(inside)
+    os.write(terminal, input)
     got = b""
     while True:
         try:
@@ -252,3 +259,9 @@ def test_plan_tells_the_rows_that_go_and_those_that_it_passes_over(program, tmp_
     steps = [line.strip() for line in done.stdout.splitlines() if line.startswith(" " * 11 + "d")]
     assert steps == ["drop    tags.color, 3 rows"], done.stdout + done.stderr
     assert "           fill    tags.name, 3 rows\n" in done.stdout
+
+
+def test_an_error_obeys_no_color_too(program):
+    _, got = at_a_terminal([*program({"create": CREATE, "fail": FAIL}), "up"], NO_COLOR="1")
+    assert "error: " in got
+    assert "\x1b[3" not in got

@@ -67,3 +67,7 @@ def test_the_shares_rise_to_about_one(database, sql):
 def test_where_it_is_not_known_nothing_is_told(database, sql):
     database.execute("DELETE FROM t WHERE id > 300")
     assert shares(database, sql) == []
+
+
+def test_a_statement_that_is_wrong_is_left_to_say_so_itself(database):
+    assert expected(database.execute, "UPDATE t SET nope = 1", ()) == 0
