@@ -50,6 +50,8 @@ from guarded.steps import Action, Kind, Target
 
 PLAIN_DEFAULT = re.compile(r"-?[\w.]+|'(?:[^']|'')*'")
 BATCH = 500  # rows put back together
+# Changes before which deferred checks can stay deferred.
+AS_THEY_ARE = (CreateTable, CreateIndex, Fill, FillEach, Refill, Statement)
 PASSED = """
 SELECT relname, pg_stat_get_xact_numscans(oid), relfilenode FROM pg_class
 WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"""
@@ -186,7 +188,7 @@ class PostgresqlDdl:
     def apply(self, change: Change) -> None:
         what = _what(change)
         try:
-            if not isinstance(change, (CreateIndex, Fill, FillEach, Refill, Statement)):
+            if not isinstance(change, AS_THEY_ARE):
                 # A deferred check of an earlier statement would be in the way of any ALTER TABLE.
                 self._connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             self._APPLY[type(change)](self, change)

@@ -303,3 +303,20 @@ def test_a_function_with_an_atomic_body_is_no_end_of_the_transaction(run):
 def test_ids_go_on_after_rows_with_ids_of_their_own(server, run):
     run("migrator.migrate(migrator.sql('INSERT INTO \"Mixed Case\" (id) VALUES (70)'))")
     assert rows(server, 'INSERT INTO "Mixed Case" ("Name") VALUES (\'n\') RETURNING id') == [(71,)]
+
+
+def test_a_table_is_created_while_checks_of_its_parent_are_deferred(run, server):
+    with server.connected() as connection:
+        connection.execute(
+            "CREATE TABLE boss (id int PRIMARY KEY, mate int REFERENCES boss DEFERRABLE"
+            " INITIALLY DEFERRED)"
+        )
+    run(
+        "db.execute_sql('INSERT INTO boss VALUES (1, 2), (2, 1)')\n"
+        "class Boss(Model):\n    class Meta: table_name = 'boss'\n"
+        "class Desk(Model):\n    boss = ForeignKeyField(Boss)\n"
+        "    class Meta: table_name = 'desk'\n"
+        "migrator.migrate(migrator.create_table(Desk))\n"
+        "db.execute_sql('INSERT INTO desk (boss_id) VALUES (1)')"
+    )
+    assert rows(server, "SELECT count(*) FROM desk") == [(1,)]
