@@ -82,7 +82,7 @@ class World:
     def fresh(self) -> PostgresqlServer:
         with self.running.connect() as connection:
             connection.execute("DROP DATABASE IF EXISTS trial WITH (FORCE)")
-            connection.execute(f"CREATE DATABASE trial TEMPLATE {TEMPLATE}")
+            connection.execute(f"CREATE DATABASE trial TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
         return locate(self.running.url("trial"))
 
     def finish(self, server: PostgresqlServer) -> None:
