@@ -10,6 +10,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tests.simulator.__main__ import attempt
+from tests.simulator.trial import Counts
+
 ROOT = Path(__file__).resolve().parents[2]
 SQLITE = "guarded/backends/sqlite"
 REBUILD, DDL, REFILL = f"{SQLITE}/rebuild.py", f"{SQLITE}/ddl.py", f"{SQLITE}/refill.py"
@@ -109,6 +112,8 @@ def main() -> int:
     missed = 0
     with ThreadPoolExecutor(parser.parse_args().jobs) as pool:
         for name, seed in zip(MUTATIONS, pool.map(caught_by, MUTATIONS.values())):
+            if seed and attempt(int(seed), Counts()) is not None:
+                raise SystemExit(f"seed {seed} shows a fault without it; mend that first")
             missed += not seed
             sys.stdout.write(f"{name}: {f'seed {seed}' if seed else 'missed'}\n")
             sys.stdout.flush()
