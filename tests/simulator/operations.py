@@ -190,7 +190,8 @@ class DropColumn(Operation):
 
     def is_possible(self, schema: Schema) -> bool:
         table, column = self.of(schema)
-        if column.number in table.key or len([c for c in table.columns if not c.generated]) == 1:
+        plain = [c for c in table.columns if not c.generated]
+        if column.number in table.key or plain == [column]:
             return False
         return not set(uses(schema, column.number)) - {"index", "constraint"}
 

@@ -366,13 +366,9 @@ class Trial:
             text, old_text = after[("table", then.name)], before[("table", table.name)]
             comments = [column.comment for column in table.columns]
             for column in table.columns:
-                if (
-                    column.comment
-                    and comments.count(column.comment) == 1
-                    and column.comment in old_text
-                    and then.has(column.number)
-                    and column.comment not in text
-                ):
+                comment = f"/* {column.comment} */"
+                is_there = column.comment and comment in old_text and then.has(column.number)
+                if is_there and comments.count(column.comment) == 1 and comment not in text:
                     raise Finding("comments stay", f"{column.comment!r} is not in {text!r}")
 
     def touches(self, name: str, schema: Schema) -> bool:
