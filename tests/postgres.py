@@ -21,6 +21,7 @@ from pathlib import Path
 
 import psycopg
 
+FULL = os.environ.get("FAULTS") == "full"  # as `make test-postgres` sets it
 ANSWER = 30.0  # seconds within which a server has to answer
 # Nothing that is written here has to outlive the machine.  It outlives SIGKILL of the server.
 SETTINGS = {

@@ -24,10 +24,9 @@ from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests import postgres
 from tests.conftest import MIGRATE, migration
 
-FULL = os.environ.get("FAULTS") == "full"
-KILLS = 100 if FULL else 6
-CRASHES = 100 if FULL else 3
-ROUNDS = 10 if FULL else 1
+KILLS = 100 if postgres.FULL else 6
+CRASHES = 100 if postgres.FULL else 3
+ROUNDS = 10 if postgres.FULL else 1
 MEETINGS = 5000
 TEMPLATE = "populated"
 

@@ -23,9 +23,8 @@ from server.migrations.migrate import PROJECT
 from tests import postgres
 from tests.conftest import copy_legacy, populate
 
-FULL = os.environ.get("FAULTS") == "full"
-KILLS = 50 if FULL else 5
-CRASHES = 20 if FULL else 2
+KILLS = 50 if postgres.FULL else 5
+CRASHES = 20 if postgres.FULL else 2
 MEETINGS = 3000
 
 

@@ -10,6 +10,7 @@ from guarded.operate.rehearse import rehearse
 from guarded.run import Runner
 from guarded.steps import Pass
 from tests.conftest import migration
+from tests.postgres import FULL
 
 
 @pytest.fixture
@@ -60,6 +61,7 @@ CASES = {
     "a statement that reads": ("sql('CREATE TABLE IF NOT EXISTS made AS SELECT * FROM rooms')", ()),
     "an empty table": ("alter_column_type('empty', 'id', BigIntegerField())", ()),
 }
+REHEARSED = ("a constant default", "not null", "bigint", "an index", "a fill")
 
 
 def passes(outcomes):
@@ -71,8 +73,9 @@ def test_plan_and_rehearse_tell_what_goes_over_all_rows(runner, case):
     verb, expected = CASES[case]
     run = runner(f"migrator.migrate(migrator.{verb})")
     assert passes(run.forecast().outcomes) == expected
-    done = rehearse(run, None, lambda done, total: None)
-    assert passes(done.outcomes) == expected
+    if FULL or case in REHEARSED:
+        done = rehearse(run, None, lambda done, total: None)
+        assert passes(done.outcomes) == expected
     assert passes(run.up().outcomes) == ()
 
 

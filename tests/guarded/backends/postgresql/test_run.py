@@ -15,6 +15,7 @@ from guarded.backends.postgresql.connect import PostgresqlServer, locate
 from guarded.backends.postgresql.definitions import definitions
 from server.migrations.migrate import MIGRATIONS
 from tests.conftest import MIGRATE, below_where
+from tests.postgres import FULL
 
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -95,6 +96,7 @@ def test_plan_changes_nothing_and_tells_the_sql(server, migrate):
     assert rows(server, "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'guarded%'") == []
 
 
+@pytest.mark.skipif(not FULL, reason="takes half a minute; make test-postgres")
 def test_verify_holds_on_databases_of_its_own(server, migrate):
     done = migrate("--json", "verify")
     assert done.returncode == 0, done.stdout + done.stderr
