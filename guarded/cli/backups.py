@@ -41,8 +41,11 @@ def show(session: Session) -> None:
         lines += [f"{INDENT}{words}  {_described(each)}", f"{INDENT}{each.file.path}"]
     if lines:
         lines.append(f"total    {_total(held, dropped)}")
+    if not lines:
+        take = f"; take one with: {command_line(session, 'backup')}"
+        lines = [f"there is none{take if runner.backend.is_there else ''}"]
     session.show(
-        lines or [f"there is none; take one with: {command_line(session, 'backup')}"],
+        lines,
         backups=[_copy_document(each) for each in held],
         dropped=[_values_document(each) for each in dropped],
     )

@@ -100,7 +100,9 @@ def test_doctor_says_that_there_is_none_and_that_this_is_wrong(stand):
 def suggested(done: subprocess.CompletedProcess[str]) -> list[str]:
     """The command lines in what was printed: each stands alone at the end of its line."""
     return re.findall(
-        r"^(?: +run: | +|next .*, then )(\S*python\S* .*)$", done.stdout + done.stderr, re.MULTILINE
+        r"^(?: +run: | +|next .*, then |.*; take one with: )(\S*python\S* .*)$",
+        done.stdout + done.stderr,
+        re.MULTILINE,
     )
 
 
@@ -117,10 +119,14 @@ def migrated(path: Path) -> None:
     )
 
 
-def damaged_with_a_backup(path: Path) -> None:
+def with_a_backup(path: Path) -> None:
     migrated(path)
     command = [sys.executable, MIGRATE, "--database", path, "backup"]
     assert subprocess.run(command, capture_output=True).returncode == 0
+
+
+def damaged_with_a_backup(path: Path) -> None:
+    with_a_backup(path)
     content = path.read_bytes()
     path.write_bytes(content[:8192] + b"\xff" * 8192 + content[16384:])
 
@@ -149,11 +155,18 @@ def with_rows(path: Path) -> None:
         pytest.param(truncated_with_a_backup, ["status"], id="truncated: restore"),
         pytest.param(truncated_with_a_backup, ["up"], id="truncated, up: restore"),
         pytest.param(with_rows, ["down", "add_server_settings"], id="down: --yes"),
+        pytest.param(migrated, ["backups"], id="backups: take one"),
+        pytest.param(with_a_backup, ["restore"], id="restore: backups"),
+        pytest.param(
+            with_a_backup,
+            ["backups", "prune", "--include", "by-hand", "--keep", "0"],
+            id="prune: --yes",
+        ),
     ],
 )
 def test_every_suggested_command_line_can_be_pasted(stand, prepare, arguments, name):
     prepare(Path(name))
-    commands = suggested(stand("--database", name, *arguments))
+    commands = suggested(stand("--database", name, *arguments, stdin=subprocess.DEVNULL))
     assert commands
     for command in commands:
         done = subprocess.run(command, shell=True, capture_output=True, text=True)
