@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from guarded.backends.sqlite.describe import affinity
-from guarded.backends.sqlite.text import quote
-from guarded.schema import Column, Table
+from guarded.backends.sqlite.text import fold, quote, tokens, unquote
+from guarded.schema import Check, Column, Table
 
 # Values that a column of a STRICT table does not store, https://www.sqlite.org/stricttables.html.
 UNFIT = {
@@ -24,6 +24,16 @@ FITS = {
     "BLOB": ("blob",),
 }
 
+# Values that a column of this affinity turns into another kind.
+IS_NUMBER = "typeof({0}) = 'text' AND +{0} = CAST({0} AS NUMERIC)"
+BECOMES = {
+    "TEXT": "typeof({0}) IN ('integer', 'real')",
+    "INTEGER": IS_NUMBER,
+    "INT": IS_NUMBER,
+    "NUMERIC": IS_NUMBER,
+    "REAL": f"{IS_NUMBER} OR typeof({{0}}) = 'integer'",
+}
+
 
 def altered(table: Table, column: Column, type_: str) -> dict[str, str]:
     """Conditions for the rows whose value would not stay, each with what would happen to them."""
@@ -36,6 +46,10 @@ def altered(table: Table, column: Column, type_: str) -> dict[str, str]:
         found[_unfit(column, storage)] = (
             f"would be refused by the STRICT table, for {UNFIT[storage]}"
         )
+    if storage != column.storage:
+        for check in table.checks:
+            if broken := _broken(check, column, storage):
+                found[broken] = f"would break CHECK ({' '.join(check.text.split())})"
     if type_.upper() == "INTEGER" and table.key == (column.name,) and not table.is_numbered:
         found[f"{quote(column.name)} IS NULL"] = "would get an id"
     return found
@@ -65,6 +79,23 @@ def _changed(column: Column, storage: str) -> str | None:
         is_whole = f"typeof({name}) = 'real' AND CAST({name} AS INTEGER) = {name}"
         found |= dict.fromkeys(("INTEGER", "INT", "NUMERIC"), f"({is_number} OR {is_whole})")
     return found.get(storage)
+
+
+def _broken(check: Check, column: Column, storage: str) -> str | None:
+    """A condition for rows whose value becomes another kind of value, and then fails the CHECK."""
+    if fold(column.name) not in check.columns or storage not in BECOMES:
+        return None
+    name, parts, end = quote(column.name), [], 0
+    collation = f" COLLATE {column.collation}" if column.collation else ""
+    found = tokens(check.text)
+    for token, before in zip(found, [None, *found]):
+        if token.kind in ("word", "quoted") and fold(unquote(token.text)) == fold(column.name):
+            if before is not None and before.text == ".":
+                return None
+            parts += [check.text[end : token.start], f"CAST({name} AS {storage}){collation}"]
+            end = token.end
+    changed = "".join([*parts, check.text[end:]])
+    return f"({BECOMES[storage].format(name)}) AND NOT ({changed})"
 
 
 def _unfit(column: Column, storage: str) -> str:

@@ -118,3 +118,36 @@ def test_values_that_would_not_come_back_are_counted(
     for ask in (runner.forecast, runner.up):
         with pytest.raises(Refused, match=f"can't become .*: {said}"):
             ask()
+
+
+CHECKED = """
+CREATE TABLE place (id INTEGER PRIMARY KEY, "a long" FLOAT CHECK ("a long" BETWEEN -180 AND 180),
+    n INTEGER, s TEXT COLLATE NOCASE, CHECK (n > 0), CHECK (length(s) > 1 AND s <> 'NO'));
+INSERT INTO place VALUES (1, 7.5, 5, '12'), (2, NULL, NULL, NULL), (3, 10.0, 9, 'yes');
+"""
+
+
+@pytest.mark.parametrize(
+    ("column", "type_", "sentence"),
+    [
+        ("a long", "TextField()", "1 row would break CHECK .*BETWEEN -180 AND 180"),
+        ("n", "TextField()", None),
+        ("s", "IntegerField()", None),
+        ("n", "FloatField()", None),
+    ],
+)
+def test_a_check_that_the_new_values_break_is_foreseen(
+    connect, make_runner, column, type_, sentence
+):
+    database = connect()
+    database.executescript(CHECKED)
+    before = database.execute("SELECT * FROM place").fetchall()
+    verb = f"migrator.migrate(migrator.alter_column_type('place', '{column}', {type_}))"
+    runner = make_runner({"step": migration(verb)})
+    if sentence is None:
+        runner.up()
+        return
+    for ask in (runner.forecast, runner.up):
+        with pytest.raises(Refused, match=sentence):
+            ask()
+    assert database.execute("SELECT * FROM place").fetchall() == before
