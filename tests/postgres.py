@@ -41,7 +41,7 @@ class Server:
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder, self.binaries, self.port = folder, folder, 0
-        self._settings = {**SETTINGS, **settings}
+        self.settings = {**SETTINGS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
 
@@ -82,7 +82,7 @@ class Server:
         """Start and wait for an answer; after SIGKILL this recovers what was committed."""
         for _ in range(5):  # another process may have been faster on the port
             self.port = self.port or _free_port()
-            settings = {**self._settings, "port": self.port}
+            settings = {**self.settings, "port": self.port}
             options = [
                 word for name, value in settings.items() for word in ("-c", f"{name}={value}")
             ]
@@ -140,6 +140,31 @@ def running(binaries: Path | None = None, **settings: str) -> Iterator[Server]:
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
         server.initialize()
         server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def standby(of: Server) -> Iterator[Server]:
+    """A server that follows another, which waits with each COMMIT until it is here, too."""
+    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
+    server = Server(folder, of.settings)
+    server.binaries = of.binaries
+    try:
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
+        command = [of.binaries / "pg_basebackup", "-D", folder / "data", "-R", "-c", "fast"]
+        place = ["-h", "127.0.0.1", "-p", str(of.port), "-U", "postgres"]
+        done = subprocess.run([*command, *place], capture_output=True, **_as_nobody())
+        if done.returncode:
+            raise RuntimeError(done.stderr.decode())
+        server.start()
+        with of.connect() as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
         yield server
     finally:
         server.stop()
