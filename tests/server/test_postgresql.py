@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from server.migrations.migrate import MIGRATIONS
+from guarded.backends.sqlite.connect import SqliteFile
+from guarded.run import Runner
+from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests import postgres
-from tests.conftest import MIGRATE, ROOT
+from tests.conftest import MIGRATE, ROOT, copy_legacy
 from tests.server.test_signatures import send, sign
 from tests.server.world import MEETING, Api, User, migrate
 
@@ -75,6 +80,33 @@ def test_one_process_serves_a_database(api, serve):
     assert "another process serves 'postgresql://" in log
     api.kill()
     serve().ready()
+
+
+def test_another_process_waits_and_takes_over(api, serve):
+    second = serve(STAY_ON_FAULT="1")
+    assert second.until(503).code == "fault"
+    api.kill()
+    second.until(200, seconds=10)
+    assert second.stop()[0] == 0
+
+
+def test_former_users_keep_their_ids_by_the_line_of_the_page(path, url, serve):
+    copy_legacy("synced3", path)
+    Runner(PROJECT, SqliteFile(path), backup=False).up()
+    page = (ROOT / "docs" / "postgresql.md").read_text()
+    (line,) = re.findall(r'^sqlite3 data/meetings.sqlite "(.*?)"$', page, re.M | re.S)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute(line)
+        query = "SELECT lower(email), uuid FROM Users WHERE active ORDER BY email"
+        email, user_id = connection.execute(query).fetchone()
+    move = [sys.executable, str(MIGRATE), "--database", str(path), "move", url]
+    done = subprocess.run(move, capture_output=True, text=True)
+    assert done.returncode == 0 and "left     table Users, " in done.stdout, done.stderr
+    serve().ready()
+    environ = {**os.environ, "DB_PATH": str(path), "DATABASE_URL": url}
+    command = [sys.executable, "-m", "server", "session", "add", email]
+    made = json.loads(subprocess.check_output(command, cwd=ROOT, env=environ))
+    assert made["user_id"] == user_id != email
 
 
 def test_files_of_its_own_lie_in_the_folder_of_db_path(api, path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from guarded.steps import Kind
 from server.db.model import PERSISTENT
 from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests.conftest import LEGACY, MIGRATE, copy_legacy, migration, populate
+from tests.guarded.cli.test_live import at_a_terminal
 from tests.postgres import FULL
 
 
@@ -280,6 +283,28 @@ def test_a_source_that_another_process_uses_is_refused(current, path, postgres_u
     assert tables_of(postgres_url) == []
 
 
+def test_what_is_only_in_the_log_of_a_killed_server_arrives(current, path, tmp_path, postgres_url):
+    """And the file and its log stay as they are."""
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    source = folder / path.name
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
+        connection.execute("UPDATE ServerSettings SET server_name = 'in the log'")
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{path}{suffix}", f"{source}{suffix}")
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    done = call(source, "move", postgres_url)
+    assert done.returncode == 0, done.stderr
+    assert {file: file.read_bytes() for file in before} == before
+    left = {file.name.removeprefix(path.name) for file in folder.iterdir()}
+    assert left <= {"", "-wal", "-shm"}  # the index of the log, which SQLite makes to read it
+    with locate(postgres_url).connected() as connection:
+        query = 'SELECT server_name FROM "ServerSettings"'
+        assert connection.execute(query).fetchall() == [("in the log",)]
+
+
 class WritesMeanwhile(Watch):
     """Somebody whom nobody saw, such as a server in another container."""
 
@@ -319,6 +344,16 @@ def test_it_says_before_how_many_rows_and_how_long(path, postgres_url):
     assert 0 < seconds < 60
     assert ("copying", "meetings", 3000, rows["meetings"]) in heard.done
     assert ("comparing", "meetings", rows["meetings"], rows["meetings"]) in heard.done
+
+
+def test_a_terminal_shows_how_far_it_is(path, postgres_url):
+    copy_legacy("after3", path)
+    populate(path, 40_000)
+    command = [sys.executable, str(MIGRATE), "--database", str(path), "move", postgres_url]
+    status, text = at_a_terminal(command)
+    assert status == 0, text
+    assert re.search(r"now  copying meetings: \d+000 of 40020 rows, \d+\.\d s", text), text
+    assert re.search(r"moving   40085 rows in 6 tables, about \d+ s; keep the server", text), text
 
 
 def test_other_things_of_the_file_are_told(path, postgres_url):
