@@ -59,10 +59,11 @@ real: $(VENV)/.check
 
 # All faults on both ends of what is supported; POSTGRES_15 is where Debian puts it.
 POSTGRES_15 ?= /usr/lib/postgresql/15/bin
+ON_POSTGRES = $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql tests/server \
+	--served postgresql
 test-postgres: $(VENV)/.check
-	FAULTS=full $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql
-	FAULTS=full $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql \
-		--postgres $(POSTGRES_15)
+	FAULTS=full $(ON_POSTGRES)
+	FAULTS=full $(ON_POSTGRES) --postgres $(POSTGRES_15)
 
 # What a person sees at a terminal, into docs/recordings.md; needs tmux
 recordings: $(VENV)/.check
@@ -70,6 +71,7 @@ recordings: $(VENV)/.check
 
 test-api: $(VENV)/.api
 	$(BIN)/python -m tests.server.api_check
+	$(BIN)/python -m tests.server.api_check postgresql
 
 test-load: $(VENV)/.check
 	$(BIN)/python -m tests.server.load
