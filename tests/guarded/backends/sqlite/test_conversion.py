@@ -151,3 +151,32 @@ def test_a_check_that_the_new_values_break_is_foreseen(
         with pytest.raises(Refused, match=sentence):
             ask()
     assert database.execute("SELECT * FROM place").fetchall() == before
+
+
+def test_a_column_that_is_only_planned_has_no_value_that_could_not_stay(connect, make_runner):
+    """In double quotes its name would be a string on the database that has no such column."""
+    database = connect()
+    database.executescript("CREATE TABLE strict (id INTEGER PRIMARY KEY) STRICT")
+    database.execute("INSERT INTO strict VALUES (1), (2)")
+    body = """
+    migrator.migrate(migrator.add_column('strict', 'size', IntegerField(default=0)))
+    migrator.migrate(migrator.alter_column_type('strict', 'size', Of('INT')))
+    """
+    runner = make_runner({"step": OF + migration(body)})
+    planned = [str(step.target) for step in runner.forecast().outcomes[0].steps]
+    done = runner.up()
+    assert [str(step.target) for step in done.outcomes[0].steps] == planned
+    assert database.execute("SELECT id, size FROM strict").fetchall() == [(1, 0), (2, 0)]
+
+
+OF = """
+from peewee import Field
+
+
+class Of(Field):
+    def __init__(self, type_):
+        super().__init__()
+        self.field_type = type_
+
+
+"""
