@@ -300,13 +300,29 @@ class Performer:
         self.settle()
         # A column may have gone before its table: it comes back into the table's rows.
         for kind in (Kind.TABLE, Kind.COLUMN):
-            now = {target for target in wanted if target.kind is kind}
-            for part, rows in kept.parts(Path(self._kept.path)) if now else ():
-                if part.target in now:
-                    self._refill(part, rows)
-                for _ in rows:  # the next part is behind them
-                    pass
+            waiting = {target for target in wanted if target.kind is kind}
+            while waiting:
+                now = self._without_parents_in(waiting)
+                for part, rows in kept.parts(Path(self._kept.path)):
+                    if part.target in now:
+                        self._refill(part, rows)
+                    for _ in rows:  # the next part is behind them
+                        pass
+                waiting -= now
         self._refilled |= wanted
+
+    def _without_parents_in(self, targets: set[Target]) -> set[Target]:
+        """Those that refer to no table of the others, or all if each does: rows need their parents
+        first."""
+        fold = self.look.names.fold
+        tables = {fold(target.table) for target in targets}
+
+        def waits(target: Target) -> bool:
+            table = self.look.inspector.table(target.table)
+            parents = {fold(key.parent) for key in table.foreign_keys} if table else set()
+            return bool((parents & tables) - {fold(target.table)})
+
+        return {target for target in targets if not waits(target)} or targets.copy()
 
     def _refill(self, part: Part, rows: Iterator[tuple[Any, ...]]) -> None:
         change = Refill(part.target.table, part.key, part.columns, rows, part.mark)

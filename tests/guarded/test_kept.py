@@ -276,3 +276,27 @@ def test_each_drop_needs_the_room_of_its_own_values(make_project, file, connect,
     usage = usage._replace(free=1_000_000)
     with pytest.raises(KeptFailed, match=r"about 1\d\.\d MB are needed, and 1\.0 MB are free"):
         runner.up()
+
+
+@pytest.mark.parametrize("key", ["", "DEFERRABLE INITIALLY DEFERRED"])
+def test_rows_come_back_after_those_that_they_refer_to(connect, make_runner, key):
+    """A down of raw SQL makes all tables before any is filled."""
+    tables = (
+        "CREATE TABLE par (id INTEGER PRIMARY KEY)",
+        f"CREATE TABLE kid (id INTEGER PRIMARY KEY, p INTEGER REFERENCES par (id) {key})",
+        f"CREATE TABLE kidskid (id INTEGER PRIMARY KEY, k INTEGER REFERENCES kid (id) {key})",
+    )
+    database = connect()
+    database.executescript(";".join(tables))
+    database.executescript(
+        "INSERT INTO par VALUES (1); INSERT INTO kid VALUES (5, 1); INSERT INTO kidskid VALUES (7, 5)"
+    )
+    drop = "\n".join(
+        f"migrator.migrate(migrator.drop_table('{name}'))" for name in ("kidskid", "kid", "par")
+    )
+    make = "\n".join(f"db.execute_sql({sql!r})" for sql in tables)
+    files = {"step": migration(drop, make)}
+    make_runner(files).up()
+    steps = make_runner(files).down().outcomes[0].steps
+    assert [str(s.target) for s in steps if s.note == "1 rows"] == ["par", "kid", "kidskid"]
+    assert database.execute("SELECT * FROM kid, kidskid").fetchall() == [(5, 1, 7, 5)]
