@@ -331,6 +331,8 @@ def alter_column_type(
                 "cast, or change them first: "
                 f"SELECT * FROM {look.names.quote(found.name)} WHERE {condition}"
             )
+    if altered or cast is not None:
+        look.rows.doubt(found.name, look.names.quote(present.name))
     change = SetType(found.name, present.name, wanted, cast)
     yield Deed(Action.ALTER, target, change, said)
 

@@ -68,7 +68,7 @@ class Rows:
     def __init__(self, inspector: Inspector, *, is_foreseen: bool = False) -> None:
         self.inspector, self.is_foreseen = inspector, is_foreseen
         self._unsure: set[str] | None = set() if is_foreseen else None
-        self._added: set[tuple[str, str]] = set()  # columns that only the clone has, quoted
+        self._doubted: set[tuple[str, str]] = set()  # tables and columns, these quoted
 
     def count(self, table: str, condition: str = "") -> int:
         """0 where it can't be known."""
@@ -76,9 +76,8 @@ class Rows:
             return self.inspector.count(table, condition)
         if table in self._unsure or not self.inspector.has_table(table):
             return 0
-        # A column that only the clone has: no row has a value in it yet.  SQLite would take its
-        # name in double quotes for a string.
-        if any(one == table and name in condition for one, name in self._added):
+        # SQLite would take the name of a column that only the clone has for a string.
+        if any(one == table and name in condition for one, name in self._doubted):
             return 0
         try:
             return self.inspector.count(table, condition)
@@ -87,9 +86,9 @@ class Rows:
         except Exception:  # such a column without quotes
             return 0
 
-    def add(self, table: str, column: str) -> None:
-        """From here on the table has another column; its name is quoted."""
-        self._added.add((table, column))
+    def doubt(self, table: str, column: str) -> None:
+        """From here on nobody knows the values of this column; its name is quoted."""
+        self._doubted.add((table, column))
 
     def change(self, *tables: str | None) -> None:
         """From here on nobody knows the rows of these tables; of any, if one is None."""
@@ -260,7 +259,7 @@ class Performer:
                 ddl.apply(change)
         self.look.rows.change(*_tables_changed(change))
         if isinstance(change, AddColumn):
-            self.look.rows.add(change.table, self.look.names.quote(change.column))
+            self.look.rows.doubt(change.table, self.look.names.quote(change.column))
         if deed.makes:
             self.made.add(deed.target)
             self.refill()

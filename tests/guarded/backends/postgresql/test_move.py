@@ -9,7 +9,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -594,32 +593,3 @@ def test_a_column_that_no_migration_makes_is_told_with_its_values(people):
     people.connection.execute("UPDATE person SET extra = 'x'")
     (left,) = people.move().left
     assert (left.kind, left.name, left.rows) == (Kind.COLUMN, "person.extra", 1)
-
-
-KILLS = 50 if FULL else 4
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory):
-    path = copy_legacy("after3", tmp_path_factory.mktemp("many") / "many.sqlite")
-    populate(path, 3000)
-    return path
-
-
-@pytest.mark.parametrize("point", range(KILLS))
-def test_a_killed_move_leaves_the_target_empty_or_whole(many, postgres_url, count_fault, point):
-    command = [sys.executable, str(MIGRATE), "--database", str(many), "move", postgres_url]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    time.sleep(0.2 + 2.5 * point / KILLS)
-    process.kill()
-    process.wait()
-    with locate(postgres_url).connected() as connection:
-        others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-        while connection.execute(others).fetchone() != (1,):  # it has not seen yet that nobody asks
-            time.sleep(0.01)
-    is_empty = not tables_of(postgres_url)
-    done = call(many, "move", postgres_url)
-    assert (done.returncode, is_empty) in ((0, True), (2, False)), done.stderr
-    with locate(postgres_url).connected() as connection:
-        assert connection.execute("SELECT count(*) FROM meetings").fetchone() == (3020,)
-    count_fault("a kill of a move to PostgreSQL")

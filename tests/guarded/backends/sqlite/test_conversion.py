@@ -169,6 +169,20 @@ def test_a_column_that_is_only_planned_has_no_value_that_could_not_stay(connect,
     assert database.execute("SELECT id, size FROM strict").fetchall() == [(1, 0), (2, 0)]
 
 
+def test_values_that_the_run_turns_into_others_are_not_counted_as_they_are(connect, make_runner):
+    database = connect()
+    database.executescript("CREATE TABLE t (id INTEGER PRIMARY KEY, a CHAR(3))")
+    database.execute("INSERT INTO t VALUES (1, '-1')")
+    body = """
+    migrator.migrate(migrator.alter_column_type('t', 'a', Of('NUMERIC')))
+    migrator.migrate(migrator.alter_column_type('t', 'a', FloatField()))
+    """
+    runner = make_runner({"step": OF + migration(body)})
+    assert len(runner.forecast().outcomes[0].steps) > 1
+    runner.up()
+    assert database.execute("SELECT a, typeof(a) FROM t").fetchall() == [(-1.0, "real")]
+
+
 OF = """
 from peewee import Field
 
