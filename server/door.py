@@ -72,7 +72,7 @@ class Door:
 
 
 def _level(method: str, status: int) -> int:
-    """What fails is told, and what changes something; a flood of refused requests fills no disk."""
+    """Tell failures and changes; a flood of refused requests fills no disk."""
     if status == 500:
         return logging.ERROR
     is_change = method in ("POST", "PUT", "PATCH", "DELETE") and status < 400

@@ -148,7 +148,7 @@ class GuardedMigrator:
 
 
 def _remedy(given: object) -> str:
-    """What to write in place of what ``migrate`` was given."""
+    """Return what to write in place of what ``migrate`` was given."""
     if isinstance(given, str):
         return "migrate(…) takes verbs; hand SQL to it as migrator.sql('…')"
     if isinstance(given, (list, tuple)):

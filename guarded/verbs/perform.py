@@ -311,8 +311,8 @@ class Performer:
         self._refilled |= wanted
 
     def _without_parents_in(self, targets: set[Target]) -> set[Target]:
-        """Those that refer to no table of the others, or all if each does: rows need their parents
-        first."""
+        """Return those that refer to no table of the others, or all if each does: rows need their
+        parents first."""
         fold = self.look.names.fold
         tables = {fold(target.table) for target in targets}
 

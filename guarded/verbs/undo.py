@@ -26,7 +26,7 @@ INVERSES = {
 
 
 class Undo:
-    """What an ``up`` made and found, by the names that it has now."""
+    """The facts that an ``up`` made and found, by the names that they have now."""
 
     def __init__(self, fold: Callable[[str], str], made: Made) -> None:
         self._fold = fold

@@ -397,7 +397,8 @@ class PostgresqlDdl:
 
     @contextmanager
     def _undone(self) -> Iterator[None]:
-        """What the block makes is gone after it.  An error ends it, and is swallowed."""
+        """Undo all that the block makes.  An error of the database ends the block: then the answer
+        is not known."""
         try:
             with self._connection.transaction(force_rollback=True):
                 yield
