@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ import pytest
 from server.migrations.migrate import MIGRATIONS
 from tests import postgres
 from tests.conftest import MIGRATE
-from tests.server.world import MEETING, Api, migrate
+from tests.server.world import Api, migrate, traffic
 
 SECONDS = 10  # within which a server is ready again after the new primary answers
 
@@ -42,37 +40,22 @@ def test_the_server_goes_on_with_the_new_primary_and_has_every_acknowledged_writ
     primary, other, url = pair
     migrate(url)
     api = Api(path, DATABASE_URL=url).ready()
-    user, statuses, made, is_over = api.user(), Counter(), [], threading.Event()
-
-    def work():
-        while not is_over.is_set():
-            answer = user("POST", "/meetings", MEETING)
-            statuses[answer.status] += 1
-            if answer.status == 201:
-                made.append(answer.body["meeting_id"])
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
     try:
-        for thread in threads:
-            thread.start()
-        time.sleep(1)
-        primary.kill()
-        before = len(made)
-        api.until_code("database_unreachable", 10)
-        promote(other)
-        api.until(200, SECONDS)
-        time.sleep(1)
-        is_over.set()
-        for thread in threads:
-            thread.join()
+        with traffic(api.user()) as seen:
+            time.sleep(1)
+            primary.kill()
+            before = len(seen.made)
+            api.until_code("database_unreachable", 10)
+            promote(other)
+            api.until(200, SECONDS)
+            time.sleep(1)
         with other.connect("meetings") as connection:
             there = {row[0] for row in connection.execute("SELECT meeting_id FROM meetings")}
-        assert set(made) <= there and len(made) > before > 0
-        assert set(statuses) == {201, 503}
+        assert set(seen.made) <= there and len(seen.made) > before > 0
+        assert set(seen.statuses) == {201, 503}
         status, log = api.stop()
         assert status == 0 and "Traceback" not in log, log
     finally:
-        is_over.set()
         api.kill()
 
 

@@ -8,9 +8,7 @@ import re
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -23,7 +21,7 @@ from server.migrations.migrate import MIGRATIONS, PROJECT
 from tests import postgres
 from tests.conftest import MIGRATE, ROOT, copy_legacy
 from tests.server.test_signatures import send, sign
-from tests.server.world import MEETING, Api, User, migrate
+from tests.server.world import MEETING, Api, User, migrate, traffic
 
 
 @pytest.fixture(scope="module")
@@ -227,33 +225,19 @@ def test_connections_that_the_server_ended_are_opened_anew(api, url):
 
 def test_it_outlives_its_database_server(api, running, url):
     """Killed and started again: 503 meanwhile, nothing acknowledged is lost, no restart."""
-    user, statuses, made, is_over = api.user(), Counter(), [], threading.Event()
-
-    def work():
-        while not is_over.is_set():
-            answer = user("POST", "/meetings", MEETING)
-            statuses[answer.status] += 1
-            if answer.status == 201:
-                made.append(answer.body["meeting_id"])
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.5)
-    for _ in range(3):
-        running.kill()
-        api.until_code("database_unreachable", 5)
-        assert api("GET", "/healthz").status == 200
-        running.start()
-        api.until(200, 10)
-        time.sleep(0.3)
-    is_over.set()
-    for thread in threads:
-        thread.join()
-    assert set(statuses) == {201, 503}
+    with traffic(api.user()) as seen:
+        time.sleep(0.5)
+        for _ in range(3):
+            running.kill()
+            api.until_code("database_unreachable", 5)
+            assert api("GET", "/healthz").status == 200
+            running.start()
+            api.until(200, 10)
+            time.sleep(0.3)
+    assert set(seen.statuses) == {201, 503}
     with psycopg.connect(url) as connection:
         there = {row[0] for row in connection.execute("SELECT meeting_id FROM meetings")}
-    assert set(made) <= there and len(made) > 3
+    assert set(seen.made) <= there and len(seen.made) > 3
     status, log = api.stop()
     assert status == 0 and "Traceback" not in log, log
     assert log.count("database_unreachable:") == 3
@@ -273,31 +257,21 @@ def test_it_starts_while_its_database_server_does_not_answer(serve, running, url
 
 @pytest.mark.parametrize("sub", ["up", "down"])
 def test_a_migration_under_load_is_503_and_never_500(api, url, sub):
-    user, statuses, is_over = api.user(), Counter(), threading.Event()
-
-    def work():
-        while not is_over.is_set():
-            statuses[user("POST", "/meetings", MEETING).status] += 1
-            statuses[user("GET", "/meetings").status] += 1
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    time.sleep(0.3)
-    migrate_py = [sys.executable, str(MIGRATE), "--database", url, "--wait", "60"]
-    down = [*migrate_py, "down", "update_meetings_hybrid_storage", "--yes", "--no-backup"]
-    done = subprocess.run(down, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    api.until(503, 3)
-    if sub == "up":
-        done = subprocess.run([*migrate_py, "up", "--no-backup"], capture_output=True, text=True)
+    with traffic(api.user(), reads=True) as seen:
+        time.sleep(0.3)
+        migrate_py = [sys.executable, str(MIGRATE), "--database", url, "--wait", "60"]
+        down = [*migrate_py, "down", "update_meetings_hybrid_storage", "--yes", "--no-backup"]
+        done = subprocess.run(down, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-        api.until(200, 3)
-    time.sleep(0.3)
-    is_over.set()
-    for thread in threads:
-        thread.join()
-    assert set(statuses) == {200, 201, 503}
+        api.until(503, 3)
+        if sub == "up":
+            done = subprocess.run(
+                [*migrate_py, "up", "--no-backup"], capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+            api.until(200, 3)
+        time.sleep(0.3)
+    assert set(seen.statuses) == {200, 201, 503}
     assert "Traceback" not in api.log.read_text()
 
 

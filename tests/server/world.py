@@ -13,9 +13,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -197,6 +199,38 @@ class User:
         answer = self("POST", "/meetings", {**MEETING, **fields})
         assert answer.status == 201, answer
         return answer.body
+
+
+class Traffic(NamedTuple):
+    """The answers by status, and the meetings that were acknowledged."""
+
+    statuses: Counter[int]
+    made: list[str]
+
+
+@contextmanager
+def traffic(user: User, *, reads: bool = False) -> Iterator[Traffic]:
+    """Let four threads write meetings, and list them with ``reads``, while the block runs."""
+    seen, is_over = Traffic(Counter(), []), threading.Event()
+
+    def work() -> None:
+        while not is_over.is_set():
+            answer = user("POST", "/meetings", MEETING)
+            seen.statuses[answer.status] += 1
+            if answer.status == 201:
+                seen.made.append(answer.body["meeting_id"])
+            if reads:
+                seen.statuses[user("GET", "/meetings").status] += 1
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
 
 
 def origin() -> dict[str, str]:
