@@ -25,13 +25,12 @@ from guarded.changes import (
     DropTable,
     Fill,
     FillEach,
-    Refill,
     RenameColumn,
     RenameTable,
     Statement,
 )
 from guarded.errors import MigrationError, Refused, RowsDoNotFit, nearest
-from guarded.kept import Keeper, Part
+from guarded.kept import Keeper
 from guarded.project import Project
 from guarded.schema import Column, Table
 from guarded.scripts import Script
@@ -228,7 +227,7 @@ class Performer:
     def settle(self) -> None:
         """Do the changes that wait."""
         for table, action in self.look.ddl.waiting():
-            with self._step(Step(action, Target(Kind.TABLE, table))) as told:
+            with self.step(Step(action, Target(Kind.TABLE, table))) as told:
                 self.look.ddl.settle(table)
                 if action is Action.REBUILD and not self.look.rows.is_foreseen:
                     told["rows"] = self._changed_rows
@@ -255,7 +254,7 @@ class Performer:
             ddl.apply(change)
             self._note(step)
         else:
-            with self._step(step, is_raw=deed.is_raw, counts=deed.counts):
+            with self.step(step, is_raw=deed.is_raw, counts=deed.counts):
                 ddl.apply(change)
         self.look.rows.change(*_tables_changed(change))
         if isinstance(change, AddColumn):
@@ -290,6 +289,7 @@ class Performer:
         if self._kept is None or not self._kept.path or self.look.rows.is_foreseen:
             return
         from guarded import kept
+        from guarded.verbs import refill
 
         if kept.missing(self._kept) is not None:  # which the caller has told
             return
@@ -297,40 +297,8 @@ class Performer:
         if not wanted:
             return
         self.settle()
-        # A column may have gone before its table: it comes back into the table's rows.
-        for kind in (Kind.TABLE, Kind.COLUMN):
-            waiting = {target for target in wanted if target.kind is kind}
-            while waiting:
-                now = self._without_parents_in(waiting)
-                for part, rows in kept.parts(Path(self._kept.path)):
-                    if part.target in now:
-                        self._refill(part, rows)
-                    for _ in rows:  # the next part is behind them
-                        pass
-                waiting -= now
+        refill.refill(self, Path(self._kept.path), wanted)
         self._refilled |= wanted
-
-    def _without_parents_in(self, targets: set[Target]) -> set[Target]:
-        """Return those that refer to no table of the others, or all if each does: rows need their
-        parents first."""
-        fold = self.look.names.fold
-        tables = {fold(target.table) for target in targets}
-
-        def waits(target: Target) -> bool:
-            table = self.look.inspector.table(target.table)
-            parents = {fold(key.parent) for key in table.foreign_keys} if table else set()
-            return bool((parents & tables) - {fold(target.table)})
-
-        return {target for target in targets if not waits(target)} or targets.copy()
-
-    def _refill(self, part: Part, rows: Iterator[tuple[Any, ...]]) -> None:
-        change = Refill(part.target.table, part.key, part.columns, rows, part.mark)
-        with self._step(Step(Action.REFILL, part.target)) as told:
-            self.look.ddl.apply(change)
-            count = self.look.ddl.refilled
-            left = part.rows - count
-            told["note"] = f"{count} rows" + (f", {left} fit no more" if left else "")
-            told["rows"] = count
 
     def _follow(self, target: Target, new_name: str) -> None:
         """Give what this migration made or found its new name, and what it undoes."""
@@ -385,7 +353,7 @@ class Performer:
         return self.ledger.advancing(sql, params, partial(self._watcher.advances, sql))
 
     @contextmanager
-    def _step(
+    def step(
         self, step: Step, *, is_raw: bool = False, counts: bool = False
     ) -> Iterator[dict[str, Any]]:
         """One step that takes the statements sent inside of the block; yields where to put the
