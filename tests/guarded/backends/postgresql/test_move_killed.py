@@ -101,10 +101,7 @@ def world(request, tmp_path_factory):
 @pytest.mark.parametrize("point", range(KILLS))
 def test_a_move_killed_at_any_time_leaves_nothing_or_all(world, count_fault, point):
     server = world.fresh()
-    child = world.in_a_fork(server)
-    time.sleep(world.seconds * 1.2 * point / KILLS)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    postgres.kill(world.in_a_fork(server), world.seconds * 1.2 * point / KILLS)
     world.finish(server)
     count_fault("a kill of a move to PostgreSQL with 3,000 meetings")
 
@@ -112,12 +109,7 @@ def test_a_move_killed_at_any_time_leaves_nothing_or_all(world, count_fault, poi
 @pytest.mark.parametrize("point", range(CRASHES))
 def test_a_target_killed_at_any_time_comes_back_empty_or_whole(world, count_fault, point):
     server = world.fresh()
-    child = world.in_a_fork(server)
-    time.sleep(world.seconds * 1.2 * point / CRASHES)
-    world.running.kill()
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    world.running.start()
+    postgres.kill(world.in_a_fork(server), world.seconds * 1.2 * point / CRASHES, world.running)
     world.finish(server)
     count_fault("a crash of PostgreSQL in a move of 3,000 meetings")
 
