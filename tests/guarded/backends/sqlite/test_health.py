@@ -211,3 +211,22 @@ def test_a_virtual_table_that_wants_an_argument_is_sound(connect, make_project, 
     down = "migrator.migrate(migrator.drop_table('words'))"
     (verdict,) = verify(make_project({"words": migration(up, down)}), file)
     assert verdict.findings == []
+
+
+def test_a_trigger_that_never_fires_must_not_be_left_without_its_table(connect, make_runner):
+    """SQLite would refuse every later rename."""
+    connection = connect()
+    connection.executescript(
+        """
+        CREATE TABLE items (id INTEGER PRIMARY KEY, g AS (id + 1));
+        CREATE TABLE log (n INT);
+        CREATE TRIGGER noting AFTER UPDATE OF g ON items WHEN NEW.g > 0 BEGIN
+            INSERT INTO log VALUES (NEW.g); END;
+        INSERT INTO items (id) VALUES (1);
+        INSERT INTO log VALUES (7);
+        """
+    )
+    runner = make_runner({"step": migration("migrator.migrate(migrator.drop_table('log'))")})
+    with pytest.raises(Refused, match="noting"):
+        runner.up()
+    assert connection.execute("SELECT n FROM log").fetchall() == [(7,)]
