@@ -82,8 +82,7 @@ def test_it_serves_over_https_with_one_id_in_both_logs(proxied):
     assert status == 200
     assert headers["Strict-Transport-Security"]
     assert len(headers["X-Request-ID"]) == 36
-    log = proxied.api.log.read_text()
-    assert f"[{headers['X-Request-ID']}] GET /settings 200" in log
+    assert proxied.api.logged(f"[{headers['X-Request-ID']}] GET /settings 200")
 
     user = proxied.api.user()
     request = SimpleNamespace(method="GET", url=f"{proxied.url}/meetings", headers={})

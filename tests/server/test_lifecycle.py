@@ -263,13 +263,8 @@ def test_debug_logs_routes_and_no_secret_of_a_path(serve, path):
     migrate(path)
     api = serve(LOG_LEVEL="debug").ready()
     api("GET", "/join/the-token-of-a-meeting")
-    for _ in range(100):  # the line comes after the answer
-        log = api.log.read_text()
-        if "GET /join/{token} 404" in log:
-            break
-        time.sleep(0.02)
-    assert "GET /join/{token} 404" in log
-    assert "the-token-of-a-meeting" not in log
+    assert api.logged("GET /join/{token} 404")
+    assert "the-token-of-a-meeting" not in api.log.read_text()
 
 
 # Beside a migration.
@@ -389,10 +384,7 @@ def test_it_waits_for_a_port_in_use(serve, path):
         taken.listen()
         api = serve(STAY_ON_FAULT="1", port=taken.getsockname()[1])
         says = "is in use; stop what uses it"
-        for _ in range(600):
-            if says in api.log.read_text():
-                break
-            time.sleep(0.05)
+        assert api.logged(says, seconds=30)
         time.sleep(6)  # it has tried again by now
         assert api.process.poll() is None
         assert api.log.read_text().count(says) == 1

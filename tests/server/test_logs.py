@@ -15,16 +15,6 @@ from tests.server.world import Guest, migrate, origin
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d{4} [A-Z]+ (\[([\w.-]+)\] )?\S")
 
 
-def lines_until(api, says: str) -> list[str]:
-    """The lines of the log that say this; the line of a request comes after its answer."""
-    end = time.monotonic() + 5
-    while True:
-        found = [line for line in api.log.read_text().splitlines() if says in line]
-        if found or time.monotonic() > end:
-            return found
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def debug(serve, path):
     migrate(path)
@@ -34,12 +24,12 @@ def debug(serve, path):
 def test_an_answer_names_the_id_of_its_line_in_the_log(debug):
     first, second = (debug("GET", "/settings").headers["X-Request-ID"] for _ in range(2))
     assert first != second
-    assert lines_until(debug, f"[{second}] GET /settings 200")
+    assert debug.logged(f"[{second}] GET /settings 200")
 
 
 def test_a_line_tells_the_route_and_not_the_path(debug):
     debug("GET", "/join/the-token-of-a-meeting")
-    assert lines_until(debug, "GET /join/{token} 404")
+    assert debug.logged("GET /join/{token} 404")
     assert "the-token-of-a-meeting" not in debug.log.read_text()
 
 
@@ -59,8 +49,8 @@ def test_what_is_changed_is_in_the_log_without_being_asked_for(api):
     meeting_id = user.meeting()["meeting_id"]
     user("GET", "/meetings")
     assert user("DELETE", f"/meetings/{meeting_id}").status == 204
-    assert lines_until(api, "DELETE /meetings/{meeting_id} 204")
-    assert [re.sub(r"^.*\] | \d+ ms$", "", line) for line in lines_until(api, "/meetings")] == [
+    assert api.logged("DELETE /meetings/{meeting_id} 204")
+    assert [re.sub(r"^.*\] | \d+ ms$", "", line) for line in api.logged("/meetings")] == [
         "POST /meetings 201",
         "DELETE /meetings/{meeting_id} 204",
     ]
@@ -76,8 +66,8 @@ def test_an_error_of_ours_has_a_traceback_with_the_id_of_the_answer(api, path):
     answer = user("POST", "/calls", {})
     assert (answer.status, answer.code) == (500, "internal")
     known = answer.headers["X-Request-ID"]
-    assert lines_until(api, f"ERROR [{known}] Error in ASGI Framework")
-    assert lines_until(api, f"ERROR [{known}] POST /calls 500")
+    assert api.logged(f"ERROR [{known}] Error in ASGI Framework")
+    assert api.logged(f"ERROR [{known}] POST /calls 500")
     assert "Traceback" in api.log.read_text()
 
 
@@ -87,7 +77,7 @@ def test_a_client_that_hangs_up_is_no_error_of_ours(debug):
             head = f"POST {where} HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n"
             connection.sendall(head.encode() + b'{"a')
             time.sleep(0.2)
-    assert lines_until(debug, "POST /sign-in 408")
+    assert debug.logged("POST /sign-in 408")
     debug.stop()
     log = debug.log.read_text()
     assert "Traceback" not in log

@@ -170,6 +170,15 @@ class Api:
         status = Path(f"/proc/{self.process.pid}/statm").read_text()
         return int(status.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
+    def logged(self, says: str, seconds: float = 5) -> list[str]:
+        """Wait for lines of the log that say this; the line of a request comes after its answer."""
+        end = time.monotonic() + seconds
+        while True:
+            found = [line for line in self.log.read_text().splitlines() if says in line]
+            if found or time.monotonic() > end:
+                return found
+            time.sleep(0.02)
+
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         self.process.send_signal(number)
         return self.ended()
