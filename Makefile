@@ -9,7 +9,7 @@ PARALLEL := -n 4 --dist worksteal
 $(shell . deploy/python.sh && drop_stale $(VENV))
 
 .PHONY: migrate rehearse test check coverage faults edits simulate simulate-long mutants real recordings \
-  test-postgres test-api test-load test-browser test-containers \
+  test-postgres test-cluster test-api test-load test-browser test-containers \
   load-containers lock audit bench bench-postgres clean
 
 migrate: $(VENV)/.server
@@ -64,6 +64,10 @@ ON_POSTGRES = $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgre
 test-postgres: $(VENV)/.check
 	FAULTS=full $(ON_POSTGRES)
 	FAULTS=full $(ON_POSTGRES) --postgres $(POSTGRES_15)
+
+# Three nodes of Patroni, whose primary is lost; on Debian: apt install etcd-server patroni postgresql-15
+test-cluster: $(VENV)/.check
+	$(BIN)/python -m pytest -rP tests/cluster --postgres $(POSTGRES_15)
 
 # What a person sees at a terminal, into docs/recordings.md; needs tmux
 recordings: $(VENV)/.check

@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -74,14 +74,14 @@ class Server:
     def initialize(self) -> None:
         command = [self.binaries / "initdb", "-D", self.folder / "data", "-U", "postgres"]
         options = ["-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
-        done = subprocess.run([*command, *options], capture_output=True, **_as_nobody())
+        done = subprocess.run([*command, *options], capture_output=True, **as_nobody())
         if done.returncode:
             raise RuntimeError(done.stderr.decode())
 
     def start(self) -> None:
         """Start and wait for an answer; after SIGKILL this recovers what was committed."""
         for _ in range(5):  # another process may have been faster on the port
-            self.port = self.port or _free_port()
+            self.port = self.port or free_ports(1)[0]
             settings = {**self.settings, "port": self.port}
             options = [
                 word for name, value in settings.items() for word in ("-c", f"{name}={value}")
@@ -91,7 +91,7 @@ class Server:
                     [self.binaries / "postgres", "-D", self.folder / "data", *options],
                     stdout=log,
                     stderr=log,
-                    **_as_nobody(),
+                    **as_nobody(),
                 )
             if self._answers():
                 return
@@ -113,13 +113,7 @@ class Server:
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the server; by SIGKILL as a crash does, children included."""
         assert self._process is not None
-        children = _children(self.pid)
-        self._process.send_signal(number)
-        if number == signal.SIGKILL:
-            # They would end by themselves soon, and until then no server can start in the folder.
-            for child in children:
-                with suppress(ProcessLookupError):
-                    os.kill(child, number)
+        end(self.pid, number)
         self._process.wait(ANSWER)
         self._process = None
 
@@ -131,43 +125,48 @@ class Server:
 @contextmanager
 def running(binaries: Path | None = None, **settings: str) -> Iterator[Server]:
     """A server in a new folder; ``settings`` are PostgreSQL's."""
-    folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    server = Server(folder, settings)
-    try:
-        server.binaries = _usable(binaries or _packaged(), folder)
-        if os.geteuid() == 0:
-            nobody = pwd.getpwnam("nobody")
-            os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        server.initialize()
-        server.start()
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_folder() as folder:
+        server = Server(folder, settings)
+        server.binaries = usable(binaries, folder)
+        try:
+            server.initialize()
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager
 def standby(of: Server) -> Iterator[Server]:
     """A server that follows another, which waits with each COMMIT until it is here, too."""
+    with own_folder() as folder:
+        server = Server(folder, of.settings)
+        server.binaries = of.binaries
+        try:
+            command = [of.binaries / "pg_basebackup", "-D", folder / "data", "-R", "-c", "fast"]
+            place = ["-h", "127.0.0.1", "-p", str(of.port), "-U", "postgres"]
+            done = subprocess.run([*command, *place], capture_output=True, **as_nobody())
+            if done.returncode:
+                raise RuntimeError(done.stderr.decode())
+            server.start()
+            with of.connect() as connection:
+                connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+                connection.execute("SELECT pg_reload_conf()")
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def own_folder() -> Iterator[Path]:
+    """A new folder of the user that servers run as."""
     folder = Path(tempfile.mkdtemp(prefix="postgres-"))
-    server = Server(folder, of.settings)
-    server.binaries = of.binaries
     try:
         if os.geteuid() == 0:
             nobody = pwd.getpwnam("nobody")
             os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        command = [of.binaries / "pg_basebackup", "-D", folder / "data", "-R", "-c", "fast"]
-        place = ["-h", "127.0.0.1", "-p", str(of.port), "-U", "postgres"]
-        done = subprocess.run([*command, *place], capture_output=True, **_as_nobody())
-        if done.returncode:
-            raise RuntimeError(done.stderr.decode())
-        server.start()
-        with of.connect() as connection:
-            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
-            connection.execute("SELECT pg_reload_conf()")
-        yield server
+        yield folder
     finally:
-        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -188,8 +187,9 @@ def _packaged() -> Path:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-def _usable(binaries: Path, folder: Path) -> Path:
+def usable(binaries: Path | None, folder: Path) -> Path:
     """The binaries where the server's user can reach them: it may not enter the home of root."""
+    binaries = binaries or _packaged()
     if os.geteuid() != 0 or binaries.parts[1] == "usr":
         return binaries
     package = binaries.parents[1]
@@ -205,7 +205,7 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _as_nobody() -> dict[str, object]:
+def as_nobody() -> dict[str, object]:
     """Arguments for subprocess: another user for root, and the end with this process."""
     is_root = os.geteuid() == 0
     nobody = pwd.getpwnam("nobody") if is_root else None
@@ -221,14 +221,29 @@ def _as_nobody() -> dict[str, object]:
     return {"preexec_fn": prepare, "cwd": "/"}
 
 
-def _free_port() -> int:
-    """A port below those that the system gives to clients, so that none of these takes it."""
+def free_ports(count: int) -> list[int]:
+    """Ports below those that the system gives to clients, so that none of these takes them."""
     start = 20_000 + os.getpid() % 10_000
-    for port in (*range(start, 32_768), *range(20_000, start)):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise RuntimeError("no free port")
+    with ExitStack() as stack:
+        found: list[int] = []
+        for port in (*range(start, 32_768), *range(20_000, start)):
+            if len(found) == count:
+                break
+            probe = stack.enter_context(socket.socket())
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                found.append(port)
+    assert len(found) == count, "no free port"
+    return found
+
+
+def end(pid: int, number: int = signal.SIGKILL) -> None:
+    """Signal a server; by SIGKILL its children, too, as the loss of a machine does."""
+    # They would end by themselves soon, and until then no server can start in the folder.
+    children = _children(pid) if number == signal.SIGKILL else []
+    for each in (pid, *children):
+        with suppress(ProcessLookupError):
+            os.kill(each, number)
 
 
 def _children(pid: int) -> list[int]:
