@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import lru_cache
 from typing import Any
 
 from peewee import OperationalError
@@ -31,7 +32,7 @@ WITH_CONSTRAINTS = (3, 53, 0)  # from here on ALTER TABLE has NOT NULL and named
 def can_alter(definition: CreateTable, change: Alteration, version: tuple[int, ...]) -> bool:
     """Return True if the ALTER TABLE of this version of SQLite can do it."""
     if isinstance(change, AddColumn):
-        return change.value is None and _is_addable(change.definition)
+        return change.value is None and _is_addable(definition, change.definition)
     if isinstance(change, DropColumn):
         name = fold(change.column)
         column = definition.column(change.column)
@@ -52,9 +53,11 @@ def can_alter(definition: CreateTable, change: Alteration, version: tuple[int, .
     return isinstance(change, SetNotNull)
 
 
-def _is_addable(definition: str) -> bool:
-    """Return True if SQLite's ADD COLUMN takes it, https://www.sqlite.org/lang_altertable.html."""
-    column = CreateTable(f"CREATE TABLE t ({definition})").columns[0]
+def _is_addable(table: CreateTable, definition: str) -> bool:
+    """Return True if SQLite's ADD COLUMN takes it, https://www.sqlite.org/lang_altertable.html, and
+    gives older rows the value that new rows have."""
+    text = CreateTable(f"CREATE TABLE t ({definition})")
+    column = text.columns[0]
     if column.constraint("PRIMARY") or column.constraint("UNIQUE"):
         return False
     if generated := column.constraint("GENERATED"):
@@ -62,7 +65,27 @@ def _is_addable(definition: str) -> bool:
     default = column.constraint("DEFAULT")
     if default is None:
         return column.constraint("NOT") is None
-    return not (default.tokens[1].text == "(" or default.tokens[1].keyword.startswith("CURRENT_"))
+    if default.tokens[1].text == "(" or default.tokens[1].keyword.startswith("CURRENT_"):
+        return False
+    return _is_read_as_stored(f"{column.type} {text.text(default)}", is_strict=table.strict)
+
+
+@lru_cache(maxsize=256)
+def _is_read_as_stored(definition: str, *, is_strict: bool) -> bool:
+    """Return True if rows older than the column read its default as newer rows store it.
+
+    In a TEXT column SQLite reads a number as it is spelled; 3.40 reads TRUE as a number there.
+    """
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as scratch:
+        scratch.execute(f"CREATE TABLE t (a INTEGER){' STRICT' * is_strict}")
+        scratch.execute("INSERT INTO t VALUES (1)")
+        try:
+            scratch.execute(f"ALTER TABLE t ADD COLUMN c {definition}")
+            scratch.execute("INSERT INTO t (a) VALUES (2)")
+        except sqlite3.Error:  # the ALTER TABLE itself tells it better
+            return True
+        ((values,),) = scratch.execute("SELECT count(DISTINCT quote(c)) FROM t")
+    return bool(values == 1)
 
 
 class Alter:

@@ -312,6 +312,53 @@ def test_a_constant_for_a_new_column_touches_no_row(database, apply):
     assert database.execute("PRAGMA page_count").fetchone() <= (pages[0] + 3,)
 
 
+@pytest.mark.parametrize(
+    "default",
+    [
+        *(
+            "TRUE",
+            "FALSE",
+            "(TRUE)",
+            "1",
+            "-1",
+            "007",
+            "0x10",
+            "1.50",
+            "-1.50",
+            "+1.50",
+            ".5",
+            "3.0",
+        ),
+        *("1e3", "1e308", "-0.0", "99999999999999999999", "'1.50'", "NULL"),
+        *("(1.50)", "(CAST(1.50 AS TEXT))", "a"),
+    ],
+)
+def test_older_rows_have_the_default_as_newer_rows_have_it(connect, apply, default):
+    connection = connect()
+    types = {"plain": ("TEXT", "VARCHAR(80)", "INTEGER", "REAL", "NUMERIC", "BLOB", "")}
+    types["strict"] = ("TEXT", "ANY")
+    for table, options in (("plain", ""), ("strict", "STRICT")):
+        connection.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY) {options}")
+        connection.execute(f"INSERT INTO {table} VALUES (1)")
+    options = f"null=True, index=True, constraints=[SQL({f'DEFAULT {default}'!r})]"
+    apply(
+        "\n".join(
+            f"of = type('Of', (Field,), {{'field_type': {type_!r}}})\n"
+            f"migrator.migrate(migrator.add_column({table!r}, 'c{place}', of({options})))"
+            for table in types
+            for place, type_ in enumerate(types[table])
+        )
+    )
+    for table in types:
+        connection.execute(f"INSERT INTO {table} (id) VALUES (2)")
+        for place in range(len(types[table])):
+            read = f"SELECT DISTINCT quote(c{place}) FROM {table}"
+            values = connection.execute(f"{read} NOT INDEXED").fetchall()
+            assert len(values) == 1
+            assert connection.execute(f"{read} ORDER BY c{place}").fetchall() == values
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
 def test_several_changes_of_a_table_are_one_rebuild(database, apply):
     steps = apply(
         """
