@@ -1,9 +1,9 @@
-"""The clock of a case: the real one, or one that stands still until the case moves it."""
+"""The clock of a case: SQLite's stands still, Python's moves as the case says."""
 
 from __future__ import annotations
 
-import time
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import apsw
 
@@ -16,11 +16,10 @@ class Clock:
     """``passed`` is what monotonic clocks count; ``jumped`` only moves the time of day."""
 
     def __init__(self) -> None:
-        self.real_time = time.time
-        self.is_still, self.passed, self.jumped = False, 0.0, 0.0
+        self.reset()
 
-    def reset(self, *, is_still: bool) -> None:
-        self.is_still, self.passed, self.jumped = is_still, 0.0, 0.0
+    def reset(self) -> None:
+        self.passed, self.jumped = 0.0, 0.0
 
     def monotonic(self) -> float:
         return self.passed
@@ -43,8 +42,12 @@ class Clocked(apsw.VFS):
 
     def xCurrentTimeInt64(self) -> int:  # noqa: N802
         # Rows have the same time in the database and in what it is compared with.
-        now = START.timestamp() if CLOCK.is_still else CLOCK.real_time()
-        return JULIAN + int(now * 1000)
+        return JULIAN + int(START.timestamp() * 1000)
 
 
 REGISTERED = Clocked()
+
+
+def set_clock(connection: Any) -> None:
+    """Give a connection of Python's own driver this clock's CURRENT_TIMESTAMP."""
+    connection.create_function("current_timestamp", 0, lambda: f"{START:%Y-%m-%d %H:%M:%S}")

@@ -517,14 +517,17 @@ class AddIndex(Operation):
     def after(self, schema: Schema) -> Schema:
         table, column = self.of(schema)
         new = Index(self.name, named(column.number), self.unique, self._where(column))
-        same = [
-            i
-            for i in table.indexes
-            if (i.parts, i.unique, i.where) == (new.parts, new.unique, new.where)
-        ]
-        if same:
+        if any(self._does(index, table) == self._does(new, table) for index in table.indexes):
             return schema
         return schema.with_table(replace(table, indexes=(*table.indexes, new)))
+
+    def _does(self, index: Index, table: Table) -> tuple[str, bool, str]:
+        """All but its name.  An index has its column's collation without being told."""
+        parts = index.parts
+        for column in table.columns:
+            mine = named(column.number)
+            parts = parts.replace(f"{mine} COLLATE {column.collate or 'BINARY'}", mine)
+        return parts, index.unique, index.where
 
     def _where(self, column: Column) -> str:
         return f"{named(column.number)} IS NOT NULL" if self.partial else ""

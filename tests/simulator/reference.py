@@ -31,6 +31,8 @@ class Reference:
     def become(self, schema: Schema) -> None:
         old, old_schema = self.connection, self.schema
         new = in_memory()
+        ((encoding,),) = old.execute("PRAGMA encoding")
+        new.execute(f"PRAGMA encoding = '{encoding}'")  # text is compared by its bytes
         new.execute("PRAGMA recursive_triggers = OFF")
         for table in schema.tables:
             new.execute(schema.created(table))

@@ -20,7 +20,7 @@ from guarded.project import Models, Project
 from guarded.run import Runner
 from guarded.steps import Action
 from server.migrations.migrate import migrator
-from tests.simulator.clock import CLOCK
+from tests.simulator.clock import CLOCK, SYSTEM, set_clock
 from tests.simulator.disk import KINDS, Disk, files, put
 from tests.simulator.draw import Draw
 from tests.simulator.operations import (
@@ -200,7 +200,7 @@ class Trial:
             (folder / "migrations" / f"{name}.py").write_text(source)
 
     def make(self) -> None:
-        with closing(apsw.Connection(str(self.path))) as connection:
+        with closing(apsw.Connection(str(self.path), vfs=SYSTEM)) as connection:
             for setting in self.case.settings:
                 connection.execute(setting).fetchall()
             connection.execute("PRAGMA foreign_keys = ON")
@@ -226,7 +226,8 @@ class Trial:
             models=lambda: Models(()), migrator=migrator, location=lambda: str(self.path),
         )  # fmt: skip
         wait = 600 if self.case.schedule.runners > 1 or self.case.schedule.readers else 0
-        return Runner(project, SqliteFile(self.path), Patience(wait))
+        register = set_clock if self.case.schedule.driver == "python" else None
+        return Runner(project, SqliteFile(self.path, register), Patience(wait))
 
     def engine(self, run: Any) -> tuple[Any, BaseException | None]:
         """What the engine gives, in the world of this case and with nobody else there."""
@@ -237,11 +238,8 @@ class Trial:
 
     def run(self) -> None:
         """Raises Finding."""
-        CLOCK.reset(is_still=self.case.schedule.driver == "apsw")
-        try:
-            self.judge()
-        finally:
-            CLOCK.reset(is_still=False)
+        CLOCK.reset()
+        self.judge()
 
     def judge(self) -> None:
         self.make()
@@ -470,7 +468,7 @@ class Trial:
         """The database before and after the run that counts, and what it gave."""
         schedule, world = self.case.schedule, self.world
         if schedule.driver == "python":
-            done, failed = _outcome(runner.up)
+            done, failed = self.engine(runner.up)
             _refuse_crash("up", failed)
             return start, opened(self.path), done, failed
         disk = Disk(self.path.parent)
