@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guarded.errors import ForeignHistory
-from guarded.steps import Direction, Kept, Kind, Made, Target
+from guarded.steps import Direction, Found, Kept, Kind, Made, Target
 
 if TYPE_CHECKING:
     from guarded.backends.interface import Execute, Inspector
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
         import json
 
         items = json.loads(self.made_json)
-        found = frozenset(tuple(item[1:]) for item in items if item[0] == FOUND)
+        found = frozenset(Found(*item[1:]) for item in items if item[0] == FOUND)
         kept = next((item[1:] for item in items if item[0] == KEPT), None)
         targets = (t for item in items if item[0] not in (FOUND, KEPT) for t in _targets(item))
         if kept is not None:
@@ -117,7 +117,8 @@ def append(
     import json
 
     items: list[Any] = sorted([t.kind.value, t.table, t.name or ""] for t in made.targets)
-    items += sorted([FOUND, *found] for found in made.found)
+    facts = sorted(made.found, key=lambda fact: fact[:3])
+    items += [[FOUND, *fact] if fact.value is not None else [FOUND, *fact[:3]] for fact in facts]
     items += [[KEPT, *made.kept]] if made.kept else []
     execute(
         f"INSERT INTO {TABLE} (migration, direction, checksum, duration_ms, versions, backup, made)"

@@ -131,11 +131,19 @@ class Step(NamedTuple):
     passes: tuple[Pass, ...] = ()
 
 
-Found = tuple[str, str, str]  # a verb, and the table and name of what it was about
+class Found(NamedTuple):
+    """The effect of a verb, there already.  ``value`` is the default, the type or the name, where
+    the verb sets one."""
+
+    verb: str
+    table: str
+    name: str
+    value: str | None = None
 
 
 def found(verb: str, target: Target) -> Found:
-    return verb, target.table, target.name or ""
+    """Return the fact about the target, without its value."""
+    return Found(verb, target.table, target.name or "")
 
 
 class Kept(NamedTuple):

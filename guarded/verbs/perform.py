@@ -50,8 +50,9 @@ from guarded.steps import (
     statement,
 )
 from guarded.steps import column as column_of
+from guarded.steps import table as table_of
 from guarded.verbs.deeds import Deed, Deeds, Skip, So
-from guarded.verbs.undo import INVERSES, Undo, renamed, subject
+from guarded.verbs.undo import INVERSES, Undo, holds, renamed, subject, value_of
 
 SELECTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
 READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
@@ -203,7 +204,7 @@ class Performer:
         name = verb.__name__
         if self.look.undo is not None and name in INVERSES:
             target = subject(name, arguments)
-            if self.look.undo.was_so(name, target):
+            if any(holds(self.look, fact) for fact in self.look.undo.facts(name, target)):
                 why = "kept: it was so before this migration"
                 self._note(Step(Action.SKIP, target, why))
                 return
@@ -211,18 +212,22 @@ class Performer:
             self.refill()  # what statements made under the name that goes
         for item in verb(self.look, *arguments):
             if isinstance(item, So):
-                self.found |= {found(item.verb, item.target)} - self._changed
+                self._find(item.verb, item.target)
             elif isinstance(item, Skip):
                 self._note(Step(Action.SKIP, item.target, item.why))
                 if item.is_so:
-                    self.found |= {found(name, item.target)} - self._changed
+                    self._find(name, item.target)
             else:
                 # From here on it is so because of this migration.
                 verbs = (name, *INVERSES.get(name, ()))
                 self._changed |= {found(v, item.target) for v in verbs}
-                # Where a verb undoes itself, it must set back what was so at the start.
-                self.found -= {found(v, item.target) for v in verbs if v in INVERSES.get(v, ())}
                 self._do(item)
+
+    def _find(self, verb: str, target: Target) -> None:
+        """Note what was so before this migration, and not of anything that it made or changed."""
+        fact = found(verb, target)
+        if fact not in self._changed and self.made.isdisjoint({target, table_of(target.table)}):
+            self.found.add(fact._replace(value=value_of(self.look, fact)))
 
     def settle(self) -> None:
         """Do the changes that wait."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from guarded.schema import Column
 from guarded.steps import Found, Kind, Made, Target
 from guarded.verbs.deeds import constraint_name, unique_name
+
+if TYPE_CHECKING:
+    from guarded.verbs.perform import Look
 
 # The verbs that undo each other: a ``down`` leaves alone what its ``up`` found to be so.
 INVERSES = {
@@ -31,8 +35,8 @@ class Undo:
     def __init__(self, fold: Callable[[str], str], made: Made) -> None:
         self._fold = fold
         self._made = {self._key(target) for target in made.targets}
-        self._found: set[Found] = {
-            (verb, fold(table), self._name(name)) for verb, table, name in made.found
+        self._found = {
+            fact._replace(table=fold(fact.table), name=self._name(fact.name)) for fact in made.found
         }
 
     def follow(self, target: Target, new_name: str) -> None:
@@ -41,10 +45,10 @@ class Undo:
         self._found = {renamed(found, target, new, self._fold) for found in self._found}
         self._made = {_moved(key, old, new) for key in self._made}
 
-    def was_so(self, verb: str, target: Target) -> bool:
-        """Return True if the ``up`` found the effect of this verb's inverse to be so already."""
-        folded = self._fold(target.table), self._name(target.name or "")
-        return any((inverse, *folded) in self._found for inverse in INVERSES[verb])
+    def facts(self, verb: str, target: Target) -> list[Found]:
+        """Return what the ``up`` found to be so already that this verb would change."""
+        place = self._fold(target.table), self._name(target.name or "")
+        return [f for f in self._found if f.verb in INVERSES[verb] and (f.table, f.name) == place]
 
     def _name(self, name: str) -> str:
         """One spelling; a constraint without a name goes by its text, whatever its blanks."""
@@ -64,14 +68,13 @@ class Undo:
 
 def renamed(found: Found, target: Target, new_name: str, fold: Callable[[str], str]) -> Found:
     """The same fact after its table or column was renamed."""
-    verb, table, name = found
-    if fold(table) != fold(target.table):
+    if fold(found.table) != fold(target.table):
         return found
     if target.kind is Kind.TABLE:
-        return verb, new_name, name
-    is_of_column = "constraint" not in verb or "foreign_key" in verb
-    is_renamed = is_of_column and fold(name) == fold(target.name or "")
-    return (verb, table, new_name) if is_renamed else found
+        return found._replace(table=new_name)
+    is_of_column = "constraint" not in found.verb or "foreign_key" in found.verb
+    is_renamed = is_of_column and fold(found.name) == fold(target.name or "")
+    return found._replace(name=new_name) if is_renamed else found
 
 
 def _moved(
@@ -94,3 +97,37 @@ def subject(verb: str, arguments: Sequence[Any]) -> Target:
         return Target(Kind.CONSTRAINT, table, unique_name(names))
     kind = Kind.FOREIGN_KEY if "foreign_key" in verb else Kind.COLUMN
     return Target(kind, table, names[0])
+
+
+def value_of(look: Look, fact: Found) -> str | None:
+    """Return the name, type or default that the fact is about; None for a verb with one effect."""
+    if fact.verb.startswith("rename_"):
+        return fact.name or fact.table
+    if fact.verb not in ("alter_column_type", "add_column_default"):
+        return None
+    column = _column(look, fact)
+    assert column is not None, "a verb looks for it first"
+    return column.type if fact.verb == "alter_column_type" else column.default
+
+
+def holds(look: Look, fact: Found) -> bool:
+    """Return True if it is still so: then the ``down`` leaves it alone, else it sets it back.
+
+    Where nothing tells otherwise, too: its column is gone, or an older history has no value.
+    """
+    if fact.value is None:
+        return True
+    if fact.verb.startswith("rename_"):
+        return look.is_same(fact.name or fact.table, fact.value)
+    column = _column(look, fact)
+    if column is None:
+        return True
+    if fact.verb == "alter_column_type":
+        return look.names.spelling(column.type) == look.names.spelling(fact.value)
+    wanted = look.ddl.default(fact.table, column, fact.value)
+    return column.default is not None and column.meaning == wanted
+
+
+def _column(look: Look, fact: Found) -> Column | None:
+    table = look.table(fact.table)
+    return look.column(table, fact.name) if table is not None else None

@@ -16,7 +16,7 @@ from guarded.errors import (
 )
 from guarded.history import Entry
 from guarded.scripts import Script
-from guarded.steps import Direction
+from guarded.steps import Direction, Found
 
 LISTED = [Script(name, Path(), f"sum-{name}") for name in "abc"]
 
@@ -160,3 +160,10 @@ def test_any_way_up_and_down_stays_in_order_and_ends_complete(walk):
     run("up", None)
     assert list(history.applied(entries)) == list("abc")
     assert run("up", None) == ()
+
+
+def test_a_history_of_before_has_facts_without_a_value():
+    row = Entry(
+        1, "a", Direction.UP, "", "", 0, "", None, '[["found", "alter_column_type", "t", "c"]]'
+    )
+    assert row.made.found == {Found("alter_column_type", "t", "c", None)}

@@ -56,7 +56,7 @@ MUTATIONS = {
         "guarded/kept.py", "            os.fsync(self._file.fileno())\n", "            pass\n",
     ),
     "down forgets what was so before": (
-        "guarded/verbs/undo.py", "        return any((inverse", "        return False and any((inverse",
+        "guarded/verbs/undo.py", "        return [f for f in self._found if", "        return [f for f in () if",
     ),
     "the history is written outside of the transaction": (
         RUN, "            self._record(session, outcome)\n            outcomes.append(outcome)\n",

@@ -361,7 +361,10 @@ class SetDefault(Operation):
 
     def down(self, before: Schema, after: Schema) -> list[str]:
         table, column = self.of(after)
-        return [_default_call(table.name, column.name, self.of(before)[1].default)]
+        old = self.of(before)[1].default
+        if old == self.default:  # it was so before, and stays
+            old = "'other'" if old is None else None
+        return [_default_call(table.name, column.name, old)]
 
 
 def _default_call(table: str, column: str, default: str | None) -> str:
@@ -386,8 +389,10 @@ class SetType(Operation):
 
     def down(self, before: Schema, after: Schema) -> list[str]:
         table, column = self.of(after)
-        old = self.of(before)[1]
-        return [call("alter_column_type", table.name, column.name, raw=f"Of({old.type!r})")]
+        old = self.of(before)[1].type
+        if old == self.type:  # it was so before, and stays
+            old = "TEXT" if old != "TEXT" else "INT"
+        return [call("alter_column_type", table.name, column.name, raw=f"Of({old!r})")]
 
 
 @dataclass(frozen=True)
@@ -782,6 +787,8 @@ def _drop_not_null(draw: Draw, schema: Schema, table: Table, column: Column) -> 
 
 def _set_default(draw: Draw, schema: Schema, table: Table, column: Column) -> Operation:
     default = draw.default(column.type, strict=table.strict) if draw.chance(0.7) else None
+    if draw.chance(0.2):
+        default = column.default
     return SetDefault(table.number, column.number, default=default)
 
 
@@ -791,7 +798,8 @@ def _set_type(draw: Draw, schema: Schema, table: Table, column: Column) -> Opera
         if table.strict
         else ("TEXT", "BIGINT", "VARCHAR(80)", "REAL", "NUMERIC", "BLOB")
     )
-    return SetType(table.number, column.number, type=draw.random.choice(types))
+    type_ = column.type if draw.chance(0.1) else draw.random.choice(types)
+    return SetType(table.number, column.number, type=type_)
 
 
 def _fill(draw: Draw, schema: Schema, table: Table, column: Column) -> Operation:

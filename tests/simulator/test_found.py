@@ -83,6 +83,60 @@ THERE_AND_BACK = [
         "migrator.migrate(migrator.sql('DROP TRIGGER r'))",
         id="a trigger on a generated column is sound, though it never fires",
     ),
+    pytest.param(
+        f"{KEY} DEFAULT 'x'); INSERT INTO t VALUES (1, 'y')",
+        "migrator.migrate(migrator.add_column_default('t', 'a', 'x'), migrator.drop_column('t', 'a'))",
+        "migrator.migrate(migrator.add_column('t', 'a', TextField(null=True)), migrator.add_column_default('t', 'a', 'x'), migrator.drop_column_default('t', 'a'))",
+        id="a default that was found comes back with its column",
+    ),
+    pytest.param(
+        f"{KEY} DEFAULT 'x'); INSERT INTO t VALUES (1, 'y')",
+        "migrator.migrate(migrator.add_column_default('t', 'a', 'x'), migrator.drop_table('t'))",
+        f"migrator.migrate(migrator.sql('{KEY})'), migrator.add_column_default('t', 'a', 'x'), migrator.drop_column_default('t', 'a'))",
+        id="a default that was found comes back with its table",
+    ),
+    pytest.param(
+        f"{KEY} DEFAULT 'x'); INSERT INTO t VALUES (1, 'y')",
+        "migrator.migrate(migrator.add_column_default('t', 'a', 'x'), migrator.drop_column_default('t', 'a'))",
+        "migrator.migrate(migrator.add_column_default('t', 'a', 'x'), migrator.drop_column_default('t', 'a'))",
+        id="a default that was found and then dropped is there again",
+    ),
+    pytest.param(
+        f"{KEY} DEFAULT 'x'); INSERT INTO t VALUES (1, 'y')",
+        "migrator.migrate(migrator.add_column_default('t', 'a', 'x'), migrator.add_column_default('t', 'a', 'z'))",
+        "migrator.migrate(migrator.add_column_default('t', 'a', 'x'), migrator.add_column_default('t', 'a', 'w'))",
+        id="a default that was found and then changed is as it was",
+    ),
+    pytest.param(
+        f"{KEY} DEFAULT 'x'); INSERT INTO t VALUES (1, 'y')",
+        "migrator.migrate(migrator.drop_column('t', 'a'), migrator.add_column('t', 'a', TextField(null=True, constraints=[SQL(\"DEFAULT 'z'\")])), migrator.add_column_default('t', 'a', 'z'))",
+        "migrator.migrate(migrator.drop_column_default('t', 'a'), migrator.drop_column('t', 'a'), migrator.add_column('t', 'a', TextField(null=True)), migrator.add_column_default('t', 'a', 'x'))",
+        id="the default of a column that was made is none that was found",
+    ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.alter_column_type('t', 'a', TextField())); migrator.migrate(migrator.alter_column_type('t', 'a', BlobField()))",
+        "migrator.migrate(migrator.alter_column_type('t', 'a', TextField())); migrator.migrate(migrator.alter_column_type('t', 'a', CharField()))",
+        id="a type that was found and then altered is as it was",
+    ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.alter_column_type('t', 'a', TextField()), migrator.drop_column('t', 'a'))",
+        "migrator.migrate(migrator.add_column('t', 'a', CharField(null=True))); migrator.migrate(migrator.alter_column_type('t', 'a', TextField())); migrator.migrate(migrator.alter_column_type('t', 'a', CharField()))",
+        id="a type that was found comes back with its column",
+    ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.rename_column('t', 'old', 'a'), migrator.rename_column('t', 'a', 'new'))",
+        "migrator.migrate(migrator.rename_column('t', 'new', 'a'), migrator.rename_column('t', 'a', 'old'))",
+        id="a column that had its name already has it again",
+    ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.rename_table('old', 't'), migrator.rename_table('t', 'new'))",
+        "migrator.migrate(migrator.rename_table('new', 't'), migrator.rename_table('t', 'old'))",
+        id="a table that had its name already has it again",
+    ),
 ]  # fmt: skip
 
 

@@ -488,3 +488,40 @@ def test_a_down_brings_back_what_up_dropped(database):
     assert database.rows("SELECT * FROM child ORDER BY id") == [(1, 1, None, 3), (2, 1, 1, 4)]
     database.run("INSERT INTO child (score) VALUES (5)")  # the ids go on
     assert database.rows("SELECT max(id) FROM child") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    ("up", "down"),
+    [
+        pytest.param(
+            "add_column_default('child', 'score', 3), migrator.drop_column('child', 'score')",
+            "add_column('child', 'score', IntegerField(null=True)), "
+            "migrator.add_column_default('child', 'score', 3), "
+            "migrator.drop_column_default('child', 'score')",
+            id="dropped with its column",
+        ),
+        pytest.param(
+            "add_column_default('child', 'score', 3), migrator.drop_column_default('child', 'score')",
+            "add_column_default('child', 'score', 3), migrator.drop_column_default('child', 'score')",
+            id="dropped",
+        ),
+        pytest.param(
+            "add_column_default('child', 'score', 3), migrator.add_column_default('child', 'score', 4)",
+            "add_column_default('child', 'score', 3), migrator.add_column_default('child', 'score', 9)",
+            id="changed",
+        ),
+    ],
+)
+def test_a_default_that_up_found_is_there_after_down(database, up, down):
+    from tests.conftest import migration
+
+    database.run(
+        "ALTER TABLE child DROP COLUMN score", "ALTER TABLE child ADD COLUMN score INT DEFAULT 3"
+    )
+    runner = database.runner(
+        {"one": migration(f"migrator.migrate(migrator.{up})", f"migrator.migrate(migrator.{down})")}
+    )
+    runner.up()
+    runner.down()
+    database.run("INSERT INTO child (boss) VALUES (2)")
+    assert database.rows("SELECT score FROM child WHERE boss = 2") == [(3,)]
