@@ -93,8 +93,9 @@ load-containers: $(VENV)/.check
 
 # Pin what the image installs, with hashes: make lock; make lock UPGRADE=--upgrade takes newer ones.
 lock: $(VENV)/.lock
-	$(BIN)/uv pip compile setup.cfg --extra server --universal --python-version 3.10 --quiet \
-	  --generate-hashes --no-annotate --custom-compile-command 'make lock' $(UPGRADE) -o server.lock
+	$(BIN)/uv pip compile setup.cfg --extra server --extra postgresql --universal \
+	  --python-version 3.10 --quiet --generate-hashes --no-annotate \
+	  --custom-compile-command 'make lock' $(UPGRADE) -o server.lock
 
 # Known faults in what the image installs; fails, too, when they can't be looked up.
 audit: $(VENV)/.lock

@@ -38,7 +38,8 @@ def locked(python: str) -> dict[str, str]:
 def wanted() -> list[Requirement]:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    lines = config["options"]["install_requires"] + config["options.extras_require"]["server"]
+    extras = config["options.extras_require"]
+    lines = config["options"]["install_requires"] + extras["server"] + extras["postgresql"]
     return [Requirement(line) for line in lines.splitlines() if line.strip()]
 
 
