@@ -1,6 +1,8 @@
 # The base, in this one place: the digest of the tag's index, for every architecture.  To raise it:
 # docker buildx imagetools inspect python:3.12-slim
 ARG BASE=python:3.12-slim@sha256:78387bc3881b8273120a12ebe6c1ab22b018ccc2c9adf565ae1ac9b536e184ea
+# postgresql adds the programs for its backups, which have to be as new as the database server.
+ARG DATABASE=sqlite
 
 # The libraries are installed aside, so that neither pip's cache nor anything to build with is left.
 FROM ${BASE} AS libraries
@@ -8,7 +10,13 @@ COPY server.lock /
 RUN pip install --no-cache-dir --no-warn-script-location --require-hashes --no-deps \
     --target=/libraries -r /server.lock
 
-FROM ${BASE}
+FROM ${BASE} AS sqlite
+
+FROM ${BASE} AS postgresql
+RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client \
+    && rm -rf /var/lib/apt/lists/*
+
+FROM ${DATABASE}
 LABEL org.opencontainers.image.title="meeting-server"
 COPY --from=libraries /libraries /app/libraries
 COPY guarded /app/guarded

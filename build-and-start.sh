@@ -4,16 +4,18 @@ set -euo pipefail
 
 usage() {
   cat <<'TEXT'
-usage: build-and-start.sh [--no-docker | --migrate-only | --down]
+usage: build-and-start.sh [--postgres | --no-docker | --migrate-only | --down]
 
   (nothing)       build and start the container, migrate on the host, wait until it is ready
+  --postgres      the same with a PostgreSQL container beside it, and migrate in the container
   --no-docker     the same with a local process in place of the container
   --migrate-only  set this machine up and migrate, and start nothing
   --down          stop what was started
 
 PORT (3000) is where the server answers. The database is data/meetings.sqlite, or with --no-docker
-and --migrate-only that of DATABASE_URL or DB_PATH. A running server is restarted when its code or
-a setting is another one now.
+and --migrate-only that of DATABASE_URL or DB_PATH. With --postgres it is in a volume of Docker's, its
+password in data/postgres.password, and POSTGRES_IMAGE is the image. A running server is restarted
+when its code or a setting is another one now.
 TEXT
 }
 
@@ -26,6 +28,7 @@ die() {
 mode=docker
 case "${1:-}" in
   '') ;;
+  --postgres) mode=postgres ;;
   --no-docker) mode=local ;;
   --migrate-only) mode=migrate ;;
   --down) mode=down ;;
@@ -48,6 +51,7 @@ root=$PWD
 export PORT="${PORT:-3000}"
 pid_file=$root/data/server.pid
 mark_file=$root/data/server.started # a checksum of its code and settings, and its port
+password_file=data/postgres.password
 python=python3 # until find_python has chosen one
 
 # The database holds secrets, and the log may hold sign-in codes.
@@ -73,9 +77,15 @@ try:
     path = locate(settings().database).path.resolve()
 except (BadSetting, UnusableDatabase) as exc:
     sys.exit(f"build-and-start.sh: {exc}")
-if sys.argv[2] == "docker" and path != DEFAULT_DATABASE:
-    sys.exit(f"build-and-start.sh: the container's database is '{DEFAULT_DATABASE}', and DATABASE_URL "
+mode, is_default = sys.argv[2], path == DEFAULT_DATABASE
+if mode in ("docker", "postgres") and not is_default:
+    place = f"'{DEFAULT_DATABASE}'" if mode == "docker" else "PostgreSQL in another container"
+    sys.exit(f"build-and-start.sh: the container's database is {place}, and DATABASE_URL "
              f"or DB_PATH names '{path}'; unset it, or use --no-docker")
+password = DEFAULT_DATABASE.with_name("postgres.password")
+if mode != "postgres" and is_default and password.exists():
+    sys.exit("build-and-start.sh: this installation is on PostgreSQL; use --postgres, or to go back to "
+             f"the SQLite file, rename '{password}' first")
 print(path)
 CODE
   ) || exit 2
@@ -88,6 +98,15 @@ find_docker() {
   docker info >/dev/null 2>&1 \
     || die "no Docker engine answers; start it, join the group docker, or use --no-docker"
   docker compose version >/dev/null 2>&1 || die "docker compose is missing; install Compose v2"
+}
+
+# Take the file for PostgreSQL, too.
+with_postgres() {
+  case :${COMPOSE_FILE:=docker-compose.yml}: in
+    *:docker-compose.postgres.yml:*) ;;
+    *) COMPOSE_FILE=$COMPOSE_FILE:docker-compose.postgres.yml ;;
+  esac
+  export COMPOSE_FILE
 }
 
 # SQLite's locks and its shared memory don't cross from a virtual machine to its host.
@@ -117,9 +136,50 @@ find_owner() {
   export SERVER_UID SERVER_GID
 }
 
+# The password, in a file for the database and in one of libpq's for the server.  It is never an
+# argument, nor a setting that the engine would show.
+make_password() {
+  local volume
+  [ -w data ] || die "this user may not write into '$root/data'; start it as its owner"
+  umask 077
+  if [ ! -s "$password_file" ]; then
+    volume=$(docker compose config | sed -n 's/^name: //p')_postgres
+    ! docker volume inspect "$volume" >/dev/null 2>&1 \
+      || die "'$root/$password_file' is missing, and the volume $volume was made with it; put it back"
+    head -c 24 /dev/urandom | base64 | tr '+/' '-_' >"$password_file.new"
+    mv "$password_file.new" "$password_file"
+  fi
+  rm -f data/postgres.pgpass
+  sed 's/[:\\]/\\&/g; s/^/postgres:*:*:meetings:/' "$password_file" >data/postgres.pgpass
+  chmod 600 "$password_file"
+  [ "$(id -u)" != 0 ] || chown "$SERVER_UID:$SERVER_GID" "$password_file" data/postgres.pgpass
+}
+
+start_postgres() {
+  local words
+  say "starting PostgreSQL"
+  docker compose up -d --wait --wait-timeout 120 postgres && return
+  docker compose stop postgres
+  words=$(last_words postgres)
+  die "PostgreSQL did not start: ${words:-see the lines above}"
+}
+
+# An installation that comes from SQLite would go on without its meetings.
+refuse_to_start_empty() {
+  local is_empty="SELECT to_regclass('schema_history') IS NULL"
+  [ -s data/meetings.sqlite ] || return 0
+  [ "$(docker compose exec -T postgres psql -U meetings -Atc "$is_empty")" = t ] || return 0
+  die "data/meetings.sqlite is not in PostgreSQL yet; move it, and start again:
+  docker compose exec server python migrations/migrate.py --database /data/meetings.sqlite \\
+    move postgresql://meetings@postgres/meetings"
+}
+
+# For PostgreSQL in the container, which reaches it without a published port, and has its programs.
 migrate() {
   say "migrating"
-  if [ "$mode" = docker ] && docker_is_in_a_vm; then
+  if [ "$mode" = postgres ]; then
+    docker compose exec -T server python migrations/migrate.py
+  elif [ "$mode" = docker ] && docker_is_in_a_vm; then
     say "(in the container: SQLite's locks don't cross from Docker's virtual machine to this host)"
     docker compose exec -T server python migrations/migrate.py
   else
@@ -137,7 +197,7 @@ wait_until_ready() { # $1: where its log is
       say "ready at http://$(address)"
       return
     fi
-    ! has_ended || die "the server ended: $(last_words)"
+    ! has_ended || die "the server ended: $(last_words server)"
     if [ "$status" = 3 ]; then faults=$((faults + 1)); else faults=0; fi
     [ "$faults" -lt 6 ] || die "the server can't serve: $answer"
     sleep 0.5
@@ -164,11 +224,11 @@ has_ended() {
   esac
 }
 
-last_words() {
+last_words() { # $1: a service of Compose
   if [ "$mode" = local ]; then
     tail -n 1 data/server.log
   else
-    docker compose logs --no-log-prefix --tail 1 server
+    docker compose logs --no-log-prefix --tail 1 "$1"
   fi
 }
 
@@ -223,6 +283,12 @@ print(found.hexdigest())
 CODE
 }
 
+start_container() {
+  docker compose up -d --build
+  # The image that this one replaces has no name any more.
+  docker image prune --force --filter label=org.opencontainers.image.title=meeting-server >/dev/null
+}
+
 start_local() {
   local now port
   now=$(mark)
@@ -273,6 +339,7 @@ case $mode in
   down)
     stop_local
     if command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+      [ ! -e "$password_file" ] || with_postgres
       docker compose down
     fi
     ;;
@@ -280,9 +347,19 @@ case $mode in
     find_docker
     find_owner
     if docker_is_in_a_vm; then find_needs; else set_up; fi
-    docker compose up -d --build
-    # The image that this one replaces has no name any more.
-    docker image prune --force --filter label=org.opencontainers.image.title=meeting-server >/dev/null
+    start_container
+    migrate
+    wait_until_ready "docker compose logs server"
+    ;;
+  postgres)
+    find_docker
+    with_postgres
+    find_needs
+    find_owner
+    make_password
+    start_postgres
+    start_container
+    refuse_to_start_empty
     migrate
     wait_until_ready "docker compose logs server"
     ;;

@@ -38,7 +38,7 @@ def executable(file: Path, *lines: str) -> Path:
 def test_help_names_every_option():
     done = run("--help")
     assert done.returncode == 0
-    for option in ("--no-docker", "--migrate-only", "--down"):
+    for option in ("--postgres", "--no-docker", "--migrate-only", "--down"):
         assert option in done.stdout
 
 
@@ -254,6 +254,20 @@ def test_a_bad_setting_is_one_line_before_anything_is_done(start, project, setti
     assert not (project / "data" / "meetings.sqlite").exists()
 
 
+@pytest.mark.parametrize("option", ["--no-docker", "--migrate-only"])
+def test_a_file_is_not_taken_where_the_rows_are_in_postgresql(start, project, option, tmp_path):
+    password = project / "data" / "postgres.password"
+    password.touch()
+    status, lines, err = start(option)
+    assert (status, lines) == (2, [])
+    assert err == (
+        "build-and-start.sh: this installation is on PostgreSQL; use --postgres, or to go back to the "
+        f"SQLite file, rename '{password}' first\n"
+    )
+    assert not (project / "data" / "meetings.sqlite").exists()
+    assert start("--migrate-only", DB_PATH=str(tmp_path / "other.sqlite"))[0] == 0
+
+
 def test_a_server_that_has_ended_is_not_waited_for(start):
     begun = time.monotonic()
     status, _, err = start(HOST="192.0.2.1")
@@ -358,6 +372,9 @@ def test_a_container_that_has_ended_is_not_waited_for(start, tmp_path):
     done = subprocess.run([script], env=other, capture_output=True, text=True)
     assert done.returncode == 2
     assert "DB_PATH names '/srv/other.sqlite'; unset it, or use --no-docker" in done.stderr
+    done = subprocess.run([script, "--postgres"], env=other, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "the container's database is PostgreSQL in another container, and " in done.stderr
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")

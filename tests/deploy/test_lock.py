@@ -63,4 +63,10 @@ def test_the_image_installs_it_and_names_its_base_once_by_digest():
     text = (ROOT / "Dockerfile").read_text()
     assert "--require-hashes" in text
     assert len(re.findall(r"python:[\w.-]+@sha256:[0-9a-f]{64}", text)) == 1
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}"}
+    bases = re.findall(r"^FROM (\S+)(?: AS (\S+))?", text, re.MULTILINE)
+    assert {base for base, _ in bases} == {"${BASE}", "${DATABASE}"}
+    assert {name for base, name in bases if base == "${BASE}"} == {
+        "libraries",
+        "sqlite",
+        "postgresql",
+    }
