@@ -297,7 +297,7 @@ def compile_only(execute: Execute, sql: str, params: Sequence[Any] = ()) -> None
     Every call has a text of its own: the driver would keep the statement, and SQLite (seen in
     3.40) crashes when it compiles an EXPLAIN anew after the schema changed.
     """
-    list(execute(f"EXPLAIN /* {next(_COMPILED)} */ {sql}", params))
+    execute(f"EXPLAIN /* {next(_COMPILED)} */ {sql}", params).close()
 
 
 _COMPILED = itertools.count()

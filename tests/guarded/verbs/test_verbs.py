@@ -572,3 +572,14 @@ def test_a_table_in_memory_is_out_of_reach(make_runner, connect, body):
     with pytest.raises(InMemoryTable, match=r"change the model Guest in tests\.guarded"):
         runner.up()
     assert connect().execute("SELECT * FROM sqlite_master").fetchall() == []
+
+
+def test_a_default_in_utf_16_is_no_obstacle(connect, apply):
+    """SQLite's EXPLAIN shows it in an encoding that is none."""
+    connection = connect()
+    connection.execute("PRAGMA encoding = 'UTF-16'")
+    connection.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a REAL)")
+    connection.execute("INSERT INTO t VALUES (1, 2)")
+    connection.execute("ALTER TABLE t ADD COLUMN b DATETIME DEFAULT '\N{GRINNING FACE}'")
+    apply("migrator.migrate(migrator.drop_column('t', 'a'))")
+    assert connection.execute("SELECT * FROM t").fetchall() == [(1, "\N{GRINNING FACE}")]
