@@ -62,7 +62,8 @@ make_data() {
 
 # What is needed.
 
-# Find a Python and the database, which is one for both halves, or say what is wrong.
+# Find a Python and the database, which is one for both halves, or say what is wrong.  The database
+# is empty where the environment names one on a PostgreSQL server.
 find_needs() {
   # shellcheck disable=SC1091 # it is checked by itself
   . deploy/python.sh
@@ -74,7 +75,9 @@ from guarded.backends.sqlite.connect import locate
 from guarded.errors import UnusableDatabase
 from server.settings import DEFAULT_DATABASE, BadSetting, settings
 try:
-    path = locate(settings().database).path.resolve()
+    location = settings().database
+    is_remote = location.partition(":")[0].lower() in ("postgres", "postgresql")
+    path = "postgresql:…" if is_remote else locate(location).path.resolve()
 except (BadSetting, UnusableDatabase) as exc:
     sys.exit(f"build-and-start.sh: {exc}")
 mode, is_default = sys.argv[2], path == DEFAULT_DATABASE
@@ -86,9 +89,10 @@ password = DEFAULT_DATABASE.with_name("postgres.password")
 if mode != "postgres" and is_default and password.exists():
     sys.exit("build-and-start.sh: this installation is on PostgreSQL; use --postgres, or to go back to "
              f"the SQLite file, rename '{password}' first")
-print(path)
+print("" if is_remote else path)
 CODE
   ) || exit 2
+  [ -n "$database" ] || return 0
   unset DATABASE_URL
   export DB_PATH="$database"
 }
@@ -117,11 +121,13 @@ docker_is_in_a_vm() {
 # The steps.
 
 set_up() { # $1: an extra of setup.cfg, or nothing
+  local extras=${1:-}
   find_needs
+  [ -n "$database" ] || extras=${extras:+$extras,}postgresql
   drop_stale .venv
   [ -x .venv/bin/python ] || "$python" -m venv .venv
   say "setting up .venv"
-  .venv/bin/pip install --quiet --disable-pip-version-check --editable ".${1:-}"
+  .venv/bin/pip install --quiet --disable-pip-version-check --editable ".${extras:+[$extras]}"
 }
 
 # The container writes as the owner of the data directory, and never as root.
@@ -331,7 +337,7 @@ case $mode in
     ;;
   local)
     make_data
-    set_up "[server]"
+    set_up server
     start_local
     migrate
     wait_until_ready "data/server.log"

@@ -208,6 +208,18 @@ def test_both_halves_use_the_database_that_is_named(start, project, tmp_path, se
     assert (tmp_path / "own" / "db.sqlite.nonces").exists()
 
 
+def test_a_database_on_another_server_is_migrated_and_served(start, project, postgres_url):
+    port = str(free_port())
+    for _ in range(2):
+        status, lines, err = start(PORT=port, DATABASE_URL=postgres_url)
+        assert (status, err) == (0, "")
+        assert lines[-1] == f"ready at http://127.0.0.1:{port}"
+    assert "nothing to do: 5 of 5 applied, the newest is add_user_links" in lines
+    assert f"the server runs already at port {port} (process {process(project)})" in lines
+    assert start("--migrate-only", DATABASE_URL=postgres_url)[1][-1] == lines[-2]
+    assert not (project / "data" / "meetings.sqlite").exists()
+
+
 def test_a_running_server_of_older_code_or_at_another_port_is_started_again(start, project):
     port = str(free_port())
     assert start(PORT=port)[0] == 0
@@ -372,9 +384,13 @@ def test_a_container_that_has_ended_is_not_waited_for(start, tmp_path):
     done = subprocess.run([script], env=other, capture_output=True, text=True)
     assert done.returncode == 2
     assert "DB_PATH names '/srv/other.sqlite'; unset it, or use --no-docker" in done.stderr
+    other = {**os.environ, "PATH": path, "DATABASE_URL": "postgresql://me:secret@db/meetings"}
     done = subprocess.run([script, "--postgres"], env=other, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "the container's database is PostgreSQL in another container, and " in done.stderr
+    assert done.stderr == (
+        "build-and-start.sh: the container's database is PostgreSQL in another container, and "
+        "DATABASE_URL or DB_PATH names 'postgresql:…'; unset it, or use --no-docker\n"
+    )
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
