@@ -49,6 +49,13 @@ def test_a_pod_is_closed_in(pod):
     assert mounts == {"/data", "/tmp"}
 
 
+@pytest.mark.parametrize("pod", list(pods()))
+def test_a_pod_uses_the_database_that_the_secret_names(pod):
+    """Else the server would serve one database, and the job migrate another."""
+    (container,) = pod["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "meeting-server", "optional": True}}]
+
+
 def test_one_process_serves_and_the_old_one_ends_first():
     deployment = next(p.values[0] for p in RESOURCES if p.values[0]["kind"] == "Deployment")
     assert deployment["spec"]["replicas"] == 1
