@@ -24,7 +24,7 @@ from tests.server.world import Api, migrate, traffic
 MEETINGS = 100_000
 WRITES = 10_000
 SECONDS = 10  # within which a server is ready again after the new primary answers
-MOMENTS = 20  # of a run, besides the one in its fourth migration
+MOMENTS = 20  # besides the one in the fourth migration; the last are after the run
 
 ROWS = f"""
 INSERT INTO meetings (meeting_id, title, created_by, start_time, end_time)
@@ -140,7 +140,7 @@ def test_a_run_that_loses_its_primary_has_done_all_or_nothing(nodes, run, path, 
         if moment == "fourth":
             fills(nodes, database, lambda: running.poll() is not None)
         else:
-            time.sleep(run.seconds * (moment + 0.5) / MOMENTS)
+            time.sleep(run.seconds * 1.2 * (moment + 0.5) / MOMENTS)
         lost = nodes.lose_primary()
         nodes.until_it_answers()
         answers = time.monotonic()
