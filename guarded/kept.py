@@ -122,7 +122,8 @@ class Keeper:
     def _select(
         self, inspector: Inspector, names: Names, table: Table, part: Part, condition: str
     ) -> Generator[Sequence[Any], None, None]:
-        columns = ", ".join(map(names.quote, (*part.key, *part.columns)))
+        found = {column.name: names.exact(column) for column in table.columns}
+        columns = ", ".join(found[name] for name in (*part.key, *part.columns))
         where = f" WHERE {condition}" if condition else ""
         yield from inspector.execute(f"SELECT {columns} FROM {names.quote(table.name)}{where}")
 

@@ -54,6 +54,10 @@ class Names(Protocol):
     def differs(self, one: str, two: str) -> str:
         """A condition: the values of two expressions are not the same; NULL is the same as NULL."""
 
+    def exact(self, column: Column) -> str:
+        """An expression for the column whose values the driver gives back to the database
+        unchanged."""
+
     def spelling(self, sql: str) -> str:
         """One spelling for all spellings of a type or an expression."""
 

@@ -7,6 +7,10 @@ they are.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from guarded.schema import Column
 
 TOKEN = re.compile(
     r"""(?P<space>(?:\s|--[^\n]*|/\*.*?\*/)+)|(?P<string>[eE]?'(?:[^']|'')*')"""
@@ -133,6 +137,10 @@ class PostgresqlNames:
         # As text, because json has no equality.
         return f"({one})::text IS DISTINCT FROM ({two})::text"
 
+    def exact(self, column: Column) -> str:
+        name = quote(column.name)
+        return name if column.storage.partition("(")[0] in EXACT else f"{name}::text"
+
     def spelling(self, sql: str) -> str:
         """In lower case, without quotes around a name that needs none; a type by its full name."""
         words = []
@@ -178,6 +186,11 @@ def meaning(default: str | None, storage: str) -> str | None:
     return text if "'" in text else PostgresqlNames().spelling(text)
 
 
+# Types whose every value Python has, too; no time has infinity, and no list knows its bounds.
+EXACT = {
+    "smallint", "integer", "bigint", "boolean", "double precision", "text", "character varying",
+    "character", "bytea",
+}  # fmt: skip
 NUMBERS = {"integer", "bigint", "smallint", "numeric", "double precision", "real"}
 
 
@@ -188,8 +201,8 @@ def portable(definition: str) -> str:
     if re.match(r'\s*("(?:[^"]|"")*"|\w+)\s+BOOL', text, re.IGNORECASE):
         words = {"0": "FALSE", "1": "TRUE"}
         return re.sub(
-            r"\bDEFAULT\s+\(?([01])\)?(?![\w.])",
-            lambda found: f"DEFAULT {words[found[1]]}",
+            r"\bDEFAULT\s+(?:\(([01])\)|([01]))(?=\s+[A-Z]|\s*$)",
+            lambda found: f"DEFAULT {words[found[1] or found[2]]}",
             text,
             flags=re.IGNORECASE,
         )

@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from guarded.schema import Column
 
 
 def quote(name: str) -> str:
@@ -463,6 +466,9 @@ class SqliteNames:
 
     def differs(self, one: str, two: str) -> str:
         return f"(typeof({one}) <> typeof({two}) OR {one} IS NOT {two} COLLATE BINARY)"
+
+    def exact(self, column: Column) -> str:
+        return quote(column.name)
 
     def meaning(self, default: str, storage: str) -> str | None:
         from guarded.backends.sqlite.describe import meaning
