@@ -274,7 +274,8 @@ class PostgresqlDdl:
             rows = iter(change.rows)
         self.refilled = 0
         self._while_triggers_rest(change.table, lambda: self._put(sql, rows))
-        sequences.raise_behind(self._connection, {change.table}, change.mark or 0)
+        if not change.key:  # new rows have ids
+            sequences.raise_behind(self._connection, {change.table}, change.mark or 0)
 
     def _put(self, sql: str, rows: Iterator[tuple[Any, ...]]) -> None:
         while batch := list(islice(rows, BATCH)):
