@@ -182,12 +182,23 @@ class PostgresqlServer:
 
     @contextmanager
     def reading(self, patience: Patience = Patience(wait=5)) -> Iterator[Inspector | None]:  # noqa: B008
-        """Every statement is a transaction of its own, so that nothing waits for this reader."""
+        """Every statement is a transaction of its own, so that nothing waits for this reader.
+
+        Raises DatabaseFailed.
+        """
         with self.connected() as connection:
             from guarded.backends.postgresql.inspect import Inspector
 
-            connection.execute("SET default_transaction_read_only = on")
-            yield Inspector(connection)
+            user = connection.info.user
+            try:
+                connection.execute("SET default_transaction_read_only = on")
+                yield Inspector(connection)
+            except Exception as exc:
+                from guarded.backends.postgresql.lock import failure
+
+                if (failed := failure(self, exc, user)) is not None:
+                    raise failed from exc
+                raise
 
     def transaction(
         self, patience: Patience, on_commit: Callable[[], None] = lambda: None

@@ -5,12 +5,16 @@ Only in a transaction, where nobody else's DDL on what it has locked can come be
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
+
+# A connection that is lost is told by an exception, and not by a warning beside it.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 Rows = list[tuple[Any, ...]]
 

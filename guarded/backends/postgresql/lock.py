@@ -99,8 +99,17 @@ def transaction(
             raise _unforeseen(server, exc) from exc
         if isinstance(exc, MigrationFailed):
             raise
-        why = " ".join(pointless(str(exc)).split())
-        raise DatabaseFailed(str(server), why, _remedy(why, user)) from exc
+        raise failure(server, exc, user) or exc from exc
+
+
+def failure(server: PostgresqlServer, exc: Exception, user: str) -> DatabaseFailed | None:
+    """The failure that the exception tells; None where it is not the database's."""
+    from peewee import DatabaseError
+
+    if not isinstance(exc, (psycopg.Error, DatabaseError)):
+        return None
+    why = " ".join(pointless(str(exc)).split())
+    return DatabaseFailed(str(server), why, _remedy(why, user))
 
 
 def is_locked(exc: BaseException) -> bool:

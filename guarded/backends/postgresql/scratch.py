@@ -64,16 +64,18 @@ def clone(server: PostgresqlServer, of: AnyInspector | None) -> Iterator[Session
     wanted = definitions(of.execute) if of is not None else []
     database: Any = Database(server.parameters["dbname"], server.connect, watch)
     database.connect()
-    connection = database.connection()
-    database.begin()
-    database.push_transaction(database.transaction())
     try:
-        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-        _enter(server, connection, schema)
-        _make_tables(connection, wanted)
-        yield Session(database, Inspector(connection))
+        connection = database.connection()
+        database.begin()
+        database.push_transaction(database.transaction())
+        try:
+            connection.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
+            _enter(server, connection, schema)
+            _make_tables(connection, wanted)
+            yield Session(database, Inspector(connection))
+        finally:
+            database.pop_transaction()
     finally:
-        database.pop_transaction()
         database.close()  # ends the transaction
 
 
@@ -129,6 +131,8 @@ def _made_together(
         with connection.transaction():
             connection.execute(";\n".join(definition.sql for definition in wanted))
     except psycopg.Error as exc:
+        if connection.closed:
+            raise
         if len(wanted) == 1:
             yield wanted[0], " ".join(str(exc).split())
             return
