@@ -38,16 +38,17 @@ faults: $(VENV)/.check
 edits: $(VENV)/.check
 	EDITS=full $(BIN)/python -m pytest -q tests/guarded/backends/sqlite/test_catalogue.py
 
-# Cases from seeds, until one shows a fault: make simulate SEED=1 SECONDS=60 JOBS=1
+# Cases from seeds, until one shows a fault: make simulate SEED=1 SECONDS=60 JOBS=1 ON=postgresql
+ON ?= sqlite
 SEED ?= 1
 SECONDS ?= 60
 JOBS ?= 1
 simulate: $(VENV)/.check
-	$(BIN)/python -m tests.simulator --seed $(SEED) --seconds $(SECONDS) --jobs $(JOBS)
+	$(BIN)/python -m tests.simulator --database $(ON) --seed $(SEED) --seconds $(SECONDS) --jobs $(JOBS)
 
 # For a night; what shows a fault becomes a test beside the others.
 simulate-long: $(VENV)/.check
-	$(BIN)/python -m tests.simulator --seed $(SEED) --seconds 28800 --jobs $(JOBS) --on
+	$(BIN)/python -m tests.simulator --database $(ON) --seed $(SEED) --seconds 28800 --jobs $(JOBS) --on
 
 # The engine broken in twenty ways, each given a minute to show: make mutants JOBS=1
 mutants: $(VENV)/.check
@@ -59,7 +60,7 @@ real: $(VENV)/.check
 
 # All faults on both ends of what is supported; POSTGRES_15 is where Debian puts it.
 POSTGRES_15 ?= /usr/lib/postgresql/15/bin
-ON_POSTGRES = $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql tests/server \
+ON_POSTGRES = $(BIN)/python -m pytest $(PARALLEL) tests/guarded/backends/postgresql tests/simulator/postgresql tests/server \
 	--served postgresql
 test-postgres: $(VENV)/.check
 	FAULTS=full $(ON_POSTGRES)

@@ -6,19 +6,45 @@ import argparse
 import itertools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.simulator.shrink import as_test, finding_of, shrunk
-from tests.simulator.trial import Counts, Finding, drawn
+from tests.simulator.trial import Case, Counts, Finding, drawn
+
+WHERE = {"sqlite": "disk", "postgresql": "wire"}
 
 
-def attempt(seed: int, counts: Counts) -> Finding | None:
+class Subject(NamedTuple):
+    """A kind of database: how its cases are drawn, run, and written as tests."""
+
+    drawn: Callable[[int], Case] = drawn
+    finding_of: Callable[..., Finding | None] = finding_of
+    as_test: Callable[[Case, int, Finding], str] = as_test
+    folder: str = "."
+
+
+@contextmanager
+def subject(on: str, binaries: Path | None) -> Iterator[Subject]:
+    """Of PostgreSQL, a server runs in the block."""
+    if on == "sqlite":
+        yield Subject()
+        return
+    from tests import postgres
+    from tests.simulator.postgresql import trial
+
+    with postgres.running(binaries) as server, closing(trial.Bench(server)) as bench:
+        yield Subject(trial.drawn, bench.finding_of, trial.as_test, "postgresql")
+
+
+def attempt(seed: int, counts: Counts, subject: Subject = Subject()) -> Finding | None:  # noqa: B008
     """The finding of a seed, or None."""
     counts.seeds += 1
-    case = drawn(seed)
-    return finding_of(case, counts) if case.migrations else None
+    case = subject.drawn(seed)
+    return subject.finding_of(case, counts) if case.migrations else None
 
 
 def search(
@@ -29,14 +55,16 @@ def search(
     *,
     on: bool = False,
     clock: Callable[[], float] = time.monotonic,
+    database: tuple[str, Path | None] = ("sqlite", None),
 ) -> tuple[Counts, list[int]]:
     """Every ``step``-th seed from ``first``; those that show a fault: one, or with ``on`` all."""
     counts, found, end = Counts(), list[int](), clock() + seconds
-    for seed in itertools.count(first, step):
-        if clock() >= end or seed >= last or (found and not on):
-            break
-        if attempt(seed, counts) is not None:
-            found.append(seed)
+    with subject(*database) as tried:
+        for seed in itertools.count(first, step):
+            if clock() >= end or seed >= last or (found and not on):
+                break
+            if attempt(seed, counts, tried) is not None:
+                found.append(seed)
     return counts, found
 
 
@@ -47,12 +75,22 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--on", action="store_true", help="go on after a seed that shows a fault")
+    kinds = ("sqlite", "postgresql")
+    parser.add_argument("--database", choices=kinds, default="sqlite", help="its kind")
+    parser.add_argument("--postgres", type=Path, metavar="BIN", help="PostgreSQL's programs")
     options = parser.parse_args()
+    database = options.database, options.postgres
     started, last = time.monotonic(), options.seed + options.count
     with ProcessPoolExecutor(options.jobs) as pool:
         runs = [
             pool.submit(
-                search, options.seed + job, options.jobs, last, options.seconds, on=options.on
+                search,
+                options.seed + job,
+                options.jobs,
+                last,
+                options.seconds,
+                on=options.on,
+                database=database,
             )
             for job in range(options.jobs)
         ]
@@ -62,28 +100,33 @@ def main() -> int:
         for name in ("seeds", "applied", "refused", "verbs", "faults"):
             setattr(total, name, getattr(total, name) + getattr(counts, name))
     found = sorted(seed for _, seeds in results for seed in seeds)
-    for seed in found:
-        report(seed)
+    if found:
+        with subject(*database) as tried:
+            for seed in found:
+                report(seed, tried)
     sys.stdout.write(
         f"{total.seeds} seeds from {options.seed}: {total.verbs} verbs, {total.applied} applied, "
-        f"{total.refused} refused, {total.faults} with a fault of the disk\n"
+        f"{total.refused} refused, {total.faults} with a fault of the {WHERE[options.database]}\n"
     )
     took = (time.monotonic() - started) * options.jobs * 1000 / max(1, total.seeds)
     sys.stderr.write(f"{took:.0f} ms a seed\n")  # the clock is kept out of the output
     return int(bool(found))
 
 
-def report(seed: int) -> None:
+def report(seed: int, subject: Subject) -> None:
     """Print the finding, and write its test beside the others."""
-    case, found = drawn(seed), attempt(seed, Counts())
+    case, found = subject.drawn(seed), attempt(seed, Counts(), subject)
     if found is None:
         sys.stdout.write(f"seed {seed}: shows nothing when it is run again\n")
         return
-    case = shrunk(case, found.oracle)
-    found = finding_of(case) or found
-    path = Path(__file__).with_name(f"test_seed_{seed}.py")
-    path.write_text(as_test(case, seed, found))
-    sys.stdout.write(f"seed {seed}: {found}\nshrunk to tests/simulator/{path.name}\n")
+    case = shrunk(case, found.oracle, subject.finding_of)
+    found = subject.finding_of(case) or found
+    folder = Path(__file__).parent
+    path = folder / subject.folder / f"test_seed_{seed}.py"
+    path.write_text(subject.as_test(case, seed, found))
+    sys.stdout.write(
+        f"seed {seed}: {found}\nshrunk to tests/simulator/{path.relative_to(folder)}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ PARTS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[(),]|[^(),'"]+""")
 ROOM = Path("/dev/shm") if Path("/dev/shm").is_dir() else None
 
 
-def finding_of(case: Case, counts: Counts | None = None) -> Finding | None:
+def finding_of(
+    case: Case, counts: Counts | None = None, trial: Callable[[Case, Path, Counts], Any] = Trial
+) -> Finding | None:
     """Run the case in a folder of its own; None where nothing is wrong, or it can't be made."""
     with tempfile.TemporaryDirectory(prefix="simulate-", dir=ROOM) as folder:
         try:
-            Trial(case, Path(folder), counts or Counts()).run()
+            trial(case, Path(folder), counts or Counts()).run()
         except Unusable:
             return None
         except Finding as found:
@@ -34,12 +36,12 @@ def finding_of(case: Case, counts: Counts | None = None) -> Finding | None:
     return None
 
 
-def shrunk(case: Case, oracle: str) -> Case:
+def shrunk(case: Case, oracle: str, find: Callable[[Case], Finding | None] = finding_of) -> Case:
     """A case in which no part can be left out and the same oracle still speaks."""
     for smaller in _smaller(case):
-        found = finding_of(smaller)
+        found = find(smaller)
         if found is not None and found.oracle == oracle:
-            return shrunk(smaller, oracle)
+            return shrunk(smaller, oracle, find)
     return case
 
 

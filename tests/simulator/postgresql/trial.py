@@ -1,0 +1,467 @@
+"""One case run by the engine on PostgreSQL and judged: schema, rows, steps, the way back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psycopg
+
+from guarded.backends.postgresql.connect import locate
+from guarded.patience import Patience
+from guarded.project import Models, Project
+from guarded.run import Runner
+from guarded.steps import Action
+from server.migrations.migrate import migrator
+from tests.postgres import Server
+from tests.simulator.operations import Due
+from tests.simulator.postgresql.draw import Draw
+from tests.simulator.postgresql.operations import native, operation
+from tests.simulator.postgresql.reference import (
+    Reference,
+    sight,
+    unmarked,
+    unnamed,
+    without_comments,
+    work,
+)
+from tests.simulator.postgresql.wire import KINDS, Wire, Wired, hasty
+from tests.simulator.reference import Sight
+from tests.simulator.shrink import finding_of
+from tests.simulator.trial import (
+    Case,
+    Counts,
+    Finding,
+    Unusable,
+    _differ,
+    _outcome,
+    _refuse_crash,
+    _steps,
+    sources,
+)
+from tests.simulator.world import Schedule
+
+ENGINE, JUDGE = "simulated", "judge"  # names of databases
+VACUUM = "VACUUM " + ", ".join(
+    f"pg_{name}"
+    for name in (
+        "class", "attribute", "attrdef", "constraint", "depend", "description", "index", "proc", "rewrite",
+        "sequence", "shdepend", "trigger", "type",
+    )
+)  # fmt: skip
+PASSING = re.compile(
+    r"127\.0\.0\.1:\d+|pid \d+|/\S*/(?=backups)"
+)  # what a message may say of this run
+
+
+def drawn(seed: int) -> Case:
+    draw = Draw(Random(seed))
+    schema = draw.schema()
+    start = tuple(draw.start(schema))
+    migrations = []
+    now, is_over = schema, False
+    for _ in range(draw.random.choice((1, 1, 2))):
+        operations = []
+        for _ in range(draw.random.choice((1, 2, 3, 5))):
+            made = operation(draw, now)
+            if made is None or (not made.is_possible(now) and draw.chance(0.7)):
+                continue
+            operations.append(made)
+            is_over = not made.is_possible(now)
+            if is_over:
+                break
+            now = made.after(now)
+        if operations:
+            migrations.append(tuple(operations))
+        if is_over:
+            break
+    writing = tuple(draw.writes(now, 6))
+    return Case(schema, start, tuple(migrations), writing, (), _schedule(draw, schema))
+
+
+def _schedule(draw: Draw, schema: Any) -> Schedule:
+    """Half of all runs are undisturbed."""
+    made = Schedule(draw.random.randrange(1 << 30))
+    if draw.chance(0.5):
+        return made
+    if draw.chance(0.6):
+        point = 1.0 if draw.chance(0.2) else draw.random.random()
+        way = draw.random.choice(("up", "up", "down"))
+        return replace(made, fault=draw.random.choice(KINDS), point=point, way=way)
+    return replace(made, writes=tuple(draw.writes(schema, draw.random.choice((1, 3, 6)))))
+
+
+class Bench:
+    """Two databases of one server, for one case after the other."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        with server.connect() as admin:
+            for name in (ENGINE, JUDGE):
+                admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+                admin.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        options = "-c TimeZone=UTC -c lock_timeout=20ms -c client_min_messages=error"
+        self.engine, self.judge = (
+            server.connect(name, options=options) for name in (ENGINE, JUDGE)
+        )
+
+        self.used = 0
+
+    def finding_of(self, case: Case, counts: Counts | None = None) -> Finding | None:
+        return finding_of(case, counts, partial(Trial, self))
+
+    def tidy(self) -> None:
+        """Take away now and then what dropped tables leave in the catalogue; each look pays for it."""
+        self.used += 1
+        if self.used % 20 == 0:
+            for connection in (self.engine, self.judge):
+                connection.execute(VACUUM)
+
+    def close(self) -> None:
+        self.engine.close()
+        self.judge.close()
+
+
+def made(connection: psycopg.Connection[Any], start: tuple[str, ...]) -> None:
+    """Make the database anew.  Raises Unusable."""
+    connection.execute("SET lock_timeout = '10s'")  # of a session that has just been ended
+    connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    connection.execute("SET lock_timeout = '20ms'")
+    for sql in start:
+        try:
+            connection.execute(sql)
+        except (psycopg.IntegrityError, psycopg.DataError) as exc:
+            if not sql.startswith(("INSERT", "DELETE")):
+                raise Unusable(f"{exc}: {sql}") from exc
+        except psycopg.Error as exc:
+            raise Unusable(f"{exc}: {sql}") from exc
+
+
+class Trial:
+    """A case with files in a folder of its own."""
+
+    def __init__(self, bench: Bench, case: Case, folder: Path, counts: Counts) -> None:
+        self.case, self.folder, self.bench, self.counts = case, folder, bench, counts
+        self.files, self.schemas = sources(case)
+        self.why = ""
+        (folder / "migrations").mkdir()
+        for name, source in self.files.items():
+            (folder / "migrations" / f"{name}.py").write_text(source)
+        self.wire = Wire(bench.judge)
+
+    def runner(self) -> Runner:
+        project = Project(
+            name="simulated", version="1", directory=self.folder / "migrations", listed=list(self.files),
+            models=lambda: Models(()), migrator=migrator, location=lambda: "",
+        )  # fmt: skip
+        url = self.bench.server.url(ENGINE, options="-cTimeZone%3DUTC")
+        server = Wired(locate(url).parameters, folder=self.folder / "backups")
+        server.wire = self.wire
+        return Runner(project, server, Patience(600), backup=False)
+
+    def sight(self) -> Sight:
+        return sight(self.bench.engine)
+
+    # The judgement.
+
+    def run(self) -> None:
+        """Raises Finding, with nothing in its words that another run would not say."""
+        try:
+            with hasty():
+                self.judge()
+        except Finding as found:
+            raise Finding(found.oracle, PASSING.sub("…", found.words)) from found
+
+    def judge(self) -> None:
+        self.bench.tidy()
+        made(self.bench.engine, self.case.start)
+        start = self.sight()
+        runner = self.runner()
+        foreseen, plan_failed = _outcome(runner.forecast)
+        _refuse_crash("plan", plan_failed)
+        _differ("plan changes nothing", start, self.sight())
+        acknowledged = self.accompany()
+        done, failed = _outcome(runner.up)
+        _refuse_crash("up", failed)
+        now = self.sight()
+        self.sent = self.wire.sent
+        was, wanted, due, worked = self.expected(acknowledged)
+        is_alone = not acknowledged
+        if failed is not None:
+            self.judge_refusal(failed, due, was, now)
+            self.judge_fault("up", was, was, None)
+            return
+        if due is Due.REFUSES:
+            raise Finding("must refuse", f"up did what can't be done: {self.why}")
+        if plan_failed is not None and is_alone:
+            raise Finding("plan is up", f"plan refused what up did: {plan_failed}")
+        self.counts.applied += 1
+        assert wanted is not None and done is not None
+        _differ("rows and objects", wanted, now)
+        if is_alone and not foreseen.unforeseen:
+            for plan, outcome in zip(foreseen.outcomes, done.outcomes):
+                self.judge_steps(_steps(plan), _steps(outcome))
+        self.judge_history([(name, "up") for name in self.files])
+        self.judge_again(runner, now)
+        self.judge_work(worked, marks(self.bench.engine))
+        back = self.judge_down(runner, was, now)
+        if self.case.schedule.way == "up":
+            self.judge_fault("up", was, now, back)
+        elif back is not None:
+            self.judge_fault("down", now, back, None)
+
+    def accompany(self) -> list[str]:
+        """Let a live application write while the run is on; gives what was acknowledged."""
+        schedule, found = self.case.schedule, list[str]()
+        random = Random(schedule.seed)
+        self.wire.sent = 0
+
+        def write(sql: str) -> Callable[[], None]:
+            def act() -> None:
+                before = marks(self.bench.engine)
+                try:
+                    self.bench.engine.execute(sql)
+                except psycopg.Error:
+                    put_marks(self.bench.engine, before)
+                    return
+                found.append(sql)
+
+            return act
+
+        for sql in schedule.writes:
+            self.wire.others.setdefault(random.randrange(1, 150), []).append(write(sql))
+        return found
+
+    def expected(self, acknowledged: list[str]) -> tuple[Sight, Sight | None, Due, list[Any]]:
+        """The database before and after by native statements, and what others' work gives then."""
+        self.wire.others.clear()
+        judge = self.bench.judge
+        made(judge, self.case.start)
+        for sql in acknowledged:
+            judge.execute(sql)
+        was = sight(judge)
+        rows, due = Reference(self.case.schema, judge), Due.DOES
+        try:
+            with judge.transaction():
+                for operations in self.case.migrations:
+                    for one in operations:
+                        if not one.fits(rows.schema):
+                            continue
+                        self.counts.verbs += 1
+                        if not one.is_possible(rows.schema):
+                            self.why = str(one)
+                            return was, None, Due.REFUSES, []
+                        own = one.due(rows.schema, rows)
+                        if own is Due.REFUSES:
+                            self.why = str(one)
+                            return was, None, own, []
+                        if own is not Due.DOES:
+                            due = Due.MAY
+                        self.why = str(one)
+                        rows.do(native(one, rows.schema, rows))
+                        rows.schema = one.after(rows.schema)
+                judge.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        except psycopg.Error as exc:
+            self.why += f": {' '.join(str(exc).split())}"
+            return was, None, Due.REFUSES, []
+        wanted = sight(judge)
+        return was, wanted, due, work(judge, self.case.work)
+
+    def judge_refusal(self, failed: BaseException, due: Due, was: Sight, now: Sight) -> None:
+        self.counts.refused += 1
+        _differ("refused is unchanged", unmarked(was), unmarked(now))
+        if left := self.left():
+            raise Finding("refused is unchanged", f"left: {left}")
+        if due is Due.DOES:
+            raise Finding("must do", str(failed))
+        kind = re.sub(r"'[^']*'|\S+\.\S+|\d+", "…", str(failed))[:70]
+        self.counts.refusals[kind] = self.counts.refusals.get(kind, 0) + 1
+
+    def left(self) -> list[str]:
+        """Files of kept values, without their times."""
+        return sorted(re.sub(r"\d{8}T[\d.]+Z", "", p.name) for p in self.kept())
+
+    def kept(self) -> Iterator[Path]:
+        return (self.folder / "backups").glob("*")
+
+    def judge_steps(self, planned: list[Any], done: list[Any]) -> None:
+        if planned != done:
+            first = next(
+                (pair for pair in zip(planned, done) if pair[0] != pair[1]), (planned, done)
+            )
+            raise Finding("plan is up", f"planned {first[0]}, done {first[1]}")
+
+    def judge_history(self, wanted: list[tuple[str, str]]) -> None:
+        rows = self.bench.engine.execute(
+            "SELECT migration, direction FROM schema_history ORDER BY id"
+        ).fetchall()
+        if rows != wanted:
+            raise Finding("history", f"{rows}, wanted {wanted}")
+
+    def judge_again(self, runner: Runner, now: Sight) -> None:
+        """Twice is once, where no name is used for two things."""
+        kinds = {type(o).__name__ for o in self.case.migrations[-1]}
+        if (kinds & AGAIN_ALONE and len(self.case.migrations[-1]) > 1) or kinds & NEVER_AGAIN:
+            return
+        done, failed = _outcome(lambda: runner.again(list(self.files)[-1]))
+        if failed is not None:
+            raise Finding("twice is once", str(failed))
+        acts = {s.action for o in done.outcomes for s in o.steps} - {Action.SKIP}
+        if acts and kinds != {"Fill"}:
+            raise Finding("twice is once", f"did {sorted(a.value for a in acts)}")
+        _differ("twice is once", now, self.sight())
+
+    def judge_work(self, wanted: list[Any], marks: list[Any]) -> None:
+        """Every rule and trigger gives what it has to."""
+        engine = self.bench.engine
+        found = work(engine, self.case.work)
+        put_marks(engine, marks)
+        if found != wanted:
+            pair = next(p for p in zip(found, wanted) if p[0] != p[1])
+            raise Finding("the rules hold", f"{pair[0]}, wanted {pair[1]}")
+
+    def judge_down(self, runner: Runner, was: Sight, now: Sight) -> Sight | None:
+        """Returns what is there then; None where it refused."""
+        lost = self.lost()
+        first = next(iter(self.files))
+        before = self.wire.sent
+        _, failed = _outcome(lambda: runner.down(first))
+        _refuse_crash("down", failed)
+        if self.case.schedule.way == "down":
+            self.sent = self.wire.sent - before
+        back = self.sight()
+        if failed is not None:
+            _differ("refused is unchanged", unmarked(now), unmarked(back))
+            return None
+        begins = tuple(f"column {part[11:]}." for part in lost if part.startswith("columns of "))
+        begins += ("rows of", "mark of") if "all rows" in lost else ()
+        ignored = {part for part in {*was, *back} if part in lost or part.startswith(begins)}
+        raw = back
+        if "names" in lost:
+            was, back = unnamed(was), unnamed(back)
+        if "marks" in lost:
+            was, back = unmarked(was), unmarked(back)
+        if "comments" in lost:
+            was, back = without_comments(was), without_comments(back)
+        _differ("down brings back", was, back, ignored)
+        if left := self.left():
+            raise Finding("down brings back", f"left: {left}")
+        return raw
+
+    def lost(self) -> set[str]:
+        schema, lost = self.case.schema, set[str]()
+        for operations in self.case.migrations:
+            for one in operations:
+                if one.fits(schema):
+                    lost |= {self.at_start(part, schema) for part in one.lost(schema)}
+                    schema = one.after(schema)
+        return lost
+
+    def at_start(self, part: str, schema: Any) -> str:
+        """The part of the sight under the name that its table had at the start."""
+        kind, of, name = part.partition(" of ")
+        start = self.case.schema
+        for table in schema.tables:
+            if of and table.name == name and start.has(table.number):
+                return f"{kind} of {start.table(table.number).name}"
+        return part
+
+    def judge_fault(self, way: str, was: Sight, now: Sight, back: Sight | None) -> None:
+        """The run once more, with the fault; then a plain one, and the way ``back``."""
+        schedule = self.case.schedule
+        if not schedule.fault:
+            return
+        first = next(iter(self.files))
+        for path in self.kept():
+            path.unlink()
+        made(self.bench.engine, self.case.start)
+        if way == "down":
+            self.runner().up()
+        known = self.left()
+        point = min(self.sent, 1 + int(schedule.point * self.sent))
+        self.wire = Wire(self.bench.judge, schedule.fault, point)
+        runner = self.runner()
+        _, failed = _outcome(runner.up if way == "up" else lambda: runner.down(first))
+        self.wire = Wire(self.bench.judge)
+        self.counts.faults += 1
+        oracle = f"{way} over a wire that {schedule.fault}"
+        _refuse_crash(oracle, failed)
+        found = self.sight()
+        everything, history = set(self.files), self.applied()
+        is_done = history == (everything if way == "up" else set())
+        if not is_done and history != (set() if way == "up" else everything):
+            raise Finding(oracle, f"the history has {sorted(history)}")
+        _differ(oracle, unmarked(now if is_done else was), unmarked(found))
+        if failed is None and not is_done and now is not was:
+            raise Finding(oracle, "it told a success")
+        if not is_done and self.left() != known:
+            raise Finding(oracle, f"left: {self.left()}")
+        if now is was:
+            return
+        if not is_done:
+            self.finish(
+                oracle, self.runner().up if way == "up" else lambda: self.runner().down(first), now
+            )
+        if way == "up" and back is not None:
+            self.finish(f"down after {oracle}", lambda: self.runner().down(first), back)
+
+    def applied(self) -> set[str]:
+        engine = self.bench.engine
+        if engine.execute("SELECT to_regclass('schema_history')").fetchall() == [(None,)]:
+            return set()
+        rows = engine.execute(
+            "SELECT migration, direction FROM schema_history ORDER BY id"
+        ).fetchall()
+        return {name for name, direction in dict(rows).items() if direction == "up"}
+
+    def finish(self, oracle: str, run: Any, wanted: Sight) -> None:
+        _, failed = _outcome(run)
+        if failed is not None:
+            raise Finding(oracle, f"the next run fails: {failed}")
+        _differ(oracle, unmarked(wanted), unmarked(self.sight()))
+
+
+def marks(connection: psycopg.Connection[Any]) -> list[Any]:
+    """What each sequence gave out last, which no rollback takes back."""
+    return connection.execute(
+        "SELECT c.oid, pg_sequence_last_value(c.oid), seqstart FROM pg_class AS c JOIN pg_sequence ON seqrelid = oid"
+    ).fetchall()
+
+
+def put_marks(connection: psycopg.Connection[Any], found: list[Any]) -> None:
+    if found != marks(connection):
+        for oid, last, start in found:
+            connection.execute(
+                "SELECT setval(%s::oid::regclass, %s, %s)", (oid, last or start, last is not None)
+            )
+
+
+# Verbs that would do it again after a later one of the same migration undid it.
+AGAIN_ALONE = {
+    "RenameColumn", "RenameTable", "DropColumn", "DropTable", "DropNotNull", "SetDefault", "SetType", "Fill",
+    "DropConstraint", "DropIndex", "SetNotNull", "DropKey",
+}  # fmt: skip
+NEVER_AGAIN = {"CreateObject", "Statement", "Raw"}
+
+
+def as_test(case: Case, seed: int, found: Finding) -> str:
+    """The source of a test that fails as the seed does, whatever the drawing becomes later."""
+    return f'''"""Seed {seed}: {found.oracle}."""
+
+from tests.simulator.postgresql.operations import *
+from tests.simulator.postgresql.schema import *
+from tests.simulator.postgresql.trial import Case, Counts, Trial
+from tests.simulator.schema import Constraint, Reference, Table, View
+from tests.simulator.world import Schedule
+
+CASE = {case!r}
+
+
+def test_seed_{seed}(bench, tmp_path):
+    Trial(bench, CASE, tmp_path, Counts()).run()
+'''
