@@ -283,6 +283,17 @@ class MigrationFailed(MigrationError):
         super().__init__(f"{direction} of '{name}' failed: {cause}{where}")
 
 
+class NotSafeTwice(MigrationError):
+    """The first run of a migration went well, and a second one failed."""
+
+    def __init__(self, name: str, cause: MigrationError) -> None:
+        self.name = name
+        super().__init__(
+            f"'{name}' ran once, and is not safe to run twice: {cause}; "
+            "make its steps skip what is done"
+        )
+
+
 class BrokenPromise(MigrationError):
     def __init__(self, findings: Sequence[str]) -> None:
         self.findings = tuple(findings)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from guarded import plan
 from guarded.backends.interface import Backend, OnProgress, Patience
+from guarded.errors import MigrationError, NotSafeTwice
 from guarded.forecast import weighed
 from guarded.run import Runner
 from guarded.steps import Action, Outcome, Step
@@ -34,7 +35,7 @@ class Rehearsal:
 def rehearse(runner: Runner, target: str | None, on_progress: OnProgress) -> Rehearsal | None:
     """Run each pending migration twice on a copy; return None if there is no database.
 
-    Removes the copy.  Raises what ``up`` raises.
+    Removes the copy.  Raises what ``up`` raises, and NotSafeTwice.
     """
     with runner.backend.copy(runner.patience, on_progress) as copy:
         if copy is None:
@@ -68,8 +69,14 @@ def rehearse(runner: Runner, target: str | None, on_progress: OnProgress) -> Reh
 
 
 def again(runner: Runner, name: str) -> list[tuple[str, Step]]:
-    """Return the steps that an applied migration does again when it is run once more."""
-    done = runner.again(name)
+    """Return the steps that an applied migration does again when it is run once more.
+
+    Raises NotSafeTwice.
+    """
+    try:
+        done = runner.again(name)
+    except MigrationError as exc:
+        raise NotSafeTwice(name, exc) from exc
     steps = [step for outcome in done.outcomes for step in outcome.steps]
     return [(name, step) for step in steps if step.action is not Action.SKIP]
 

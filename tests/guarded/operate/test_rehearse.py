@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 from guarded.backends.sqlite.connect import SqliteFile
-from guarded.errors import MigrationFailed
+from guarded.errors import MigrationFailed, NotSafeTwice
 from guarded.operate.rehearse import rehearse
 from guarded.run import Runner
 from server.migrations.migrate import PROJECT
@@ -55,6 +55,14 @@ def test_a_rehearsal_fails_as_the_run_would(make_runner, connect, path):
     with pytest.raises(MigrationFailed, match="'fail' failed"):
         rehearse(make_runner({"create": CREATE, "fail": FAIL}), None, quiet)
     assert sorted(p.name for p in path.parent.iterdir()) == [path.name, "migrations"]
+
+
+def test_a_rehearsal_says_that_the_second_run_failed(make_runner, connect):
+    connect().executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+    body = "db.execute_sql('CREATE TABLE u AS SELECT a FROM t')"
+    with pytest.raises(NotSafeTwice, match=r"'a' ran once.*already exists") as caught:
+        rehearse(make_runner({"a": migration(body)}), None, quiet)
+    assert isinstance(caught.value.__cause__, MigrationFailed)
 
 
 def test_nothing_pending_is_nothing_to_rehearse(make_runner):
