@@ -414,9 +414,10 @@ class SqliteDdl:
     # What these share.
 
     def _native(self, table: str, verb: str, sql: str, *arguments: str) -> None:
-        """By playhouse's operation; by the same SQL where playhouse takes a dot for a schema."""
+        """By playhouse's operation; by the same SQL where playhouse takes a dot for a schema, or an
+        empty name for none."""
         renamed = (table, arguments[0]) if verb == "rename_table" else ("", "")
-        if "." in table:
+        if "." in table or "" in (table, *arguments):
             self._alter.run(lambda: self._execute(sql), renamed)
         else:
             run = getattr(self.playhouse, verb)(table, *arguments).run

@@ -397,7 +397,7 @@ def _column(part: Sequence[Token]) -> ColumnDefinition:
             break
     type_tokens = tuple(part[1:rest])
     return ColumnDefinition(
-        name=part[0].name or part[0].text,
+        name=part[0].text if part[0].name is None else part[0].name,  # it may be empty
         type=" ".join(token.text for token in type_tokens),
         tokens=tuple(part),
         type_tokens=type_tokens,
