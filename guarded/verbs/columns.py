@@ -21,7 +21,7 @@ from guarded.changes import (
     SetType,
 )
 from guarded.errors import Refused, RowsDoNotFit, nearest
-from guarded.schema import Column, Table
+from guarded.schema import Column, ForeignKey, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
 from guarded.verbs import fields, tables
@@ -140,7 +140,7 @@ def rename_column(
 ) -> Deeds:
     found = look.existing(table)
     old, new = look.column(found, old_name), look.column(found, new_name)
-    if old is None and new is not None:
+    if new is not None and (old is None or old.name == new_name):
         why = f"already renamed from {old_name}"
         yield Skip(column_of(found.name, new_name), why, is_so=True)
         return
@@ -229,18 +229,31 @@ def _refuse_other_key(look: Look, table: Table, present: Column, field: Field) -
     actions = tuple(
         (action or "NO ACTION").upper() for action in (field.on_delete, field.on_update)
     )
-    wanted = fold(parent), (fold(column),), *actions
+    wanted = fold(parent), (fold(column),), *actions, is_deferred(field)
     keys = [key for key in table.foreign_keys if key.columns == (present.name,)]
     found = [
-        (fold(k.parent), tuple(map(fold, k.parent_columns)), k.on_delete, k.on_update) for k in keys
+        (
+            fold(k.parent),
+            tuple(map(fold, k.parent_columns)),
+            k.on_delete,
+            k.on_update,
+            is_deferred(k),
+        )
+        for k in keys
     ]
     if wanted not in found:
         words = " and ".join(str(key) for key in keys) or "no foreign key"
         raise Refused(
             f"column {table.name}.{present.name} is there with {words}, and should refer to "
-            f"{parent} ({column}) on delete {actions[0]} on update {actions[1]}; change that by "
+            f"{parent} ({column}) on delete {actions[0]} on update {actions[1]}"
+            f"{' deferrable initially deferred' * is_deferred(field)}; change that by "
             "drop_foreign_key_constraint and add_foreign_key_constraint"
         )
+
+
+def is_deferred(key: ForeignKey | ForeignKeyField) -> bool:
+    """Return True if the key is checked at the end of a transaction only."""
+    return "DEFERRED" in (key.deferrable or "").upper()
 
 
 def _words(column: Column) -> str:

@@ -12,7 +12,7 @@ from guarded.errors import Refused, RowsDoNotFit
 from guarded.schema import ForeignKey, Table
 from guarded.steps import Action, Kind, Target
 from guarded.steps import column as column_of
-from guarded.verbs.columns import names_of, rows_have
+from guarded.verbs.columns import is_deferred, names_of, rows_have
 from guarded.verbs.deeds import Deed, Deeds, Skip, So, constraint_name, unique_name
 from guarded.verbs.perform import Look
 
@@ -51,13 +51,30 @@ def add_unique(look: Look, table: str, *column_names: str) -> Deeds:
     wanted = {look.names.fold(column) for column in column_names}
     for index in found.indexes:
         if index.origin == "u" and {look.names.fold(c or "") for c in index.columns} == wanted:
+            spelled = look.ddl.constraint(found.name, definition)
+            _refuse_conflict_clause(look, found, names, spelled)
             yield Skip(target, "already there", is_so=True)
             for other, text in found.constraints.items():
-                if text.startswith(look.ddl.constraint(found.name, definition)):
+                if text.startswith(spelled):
                     yield So("add_unique", target._replace(name=other))
             return
     look.refuse_doubles(found, names)
     yield Deed(Action.ADD, target, AddConstraint(found.name, name, definition))
+
+
+def _refuse_conflict_clause(look: Look, table: Table, columns: list[str], spelled: str) -> None:
+    """Raise Refused where the UNIQUE on these columns does more with a second row than refuse it,
+    https://www.sqlite.org/lang_conflict.html."""
+    texts = [text for text in table.constraints.values() if text.startswith(spelled)]
+    if len(columns) == 1:
+        (column,) = (c for c in table.columns if c.name == columns[0])
+        texts += map(look.names.spelling, column.constraints)
+    for text in texts:
+        if " on conflict " in text and not text.endswith((" abort", " fail", " rollback")):
+            raise Refused(
+                f"table '{table.name}' has another UNIQUE: {text}; wanted is {spelled}; drop that "
+                "first, with drop_constraint"
+            )
 
 
 def drop_constraint(look: Look, table: str, name: Any) -> Deeds:
@@ -94,17 +111,18 @@ def add_foreign_key_constraint(
     target = Target(Kind.FOREIGN_KEY, found.name, column.name)
     if (key := _key_on(look, found, column.name)) is not None:
         given = (action or "NO ACTION" for action in (on_delete, on_update))
-        actions = tuple(" ".join(action.upper().split()) for action in given)
+        actions = [" ".join(action.upper().split()) for action in given]
         parent = [look.names.fold(c) for c in key.parent_columns]
         same = look.is_same(key.parent, rel) and parent == [look.names.fold(rel_column)]
-        if same and (key.on_delete, key.on_update) == actions:
+        if same and [key.on_delete, key.on_update] == actions and not is_deferred(key):
             yield Skip(target, f"already refers to {key.parent}", is_so=True)
             for name in _names_of_keys(look, found, column.name):
                 yield So("add_constraint", Target(Kind.CONSTRAINT, found.name, name))
             return
         raise Refused(
             f"{stored} already refers to '{key.parent}' on delete {key.on_delete} on update "
-            f"{key.on_update}; drop that key first"
+            f"{key.on_update}: {key}; wanted is "
+            f"{ForeignKey((column.name,), rel, (rel_column,), *actions)}; drop that key first"
         )
     rel_table, rel_key, _ = look.existing_column(rel, rel_column)
     _refuse_dangling(look, found, [column.name], rel_table, [rel_key.name])
@@ -119,7 +137,16 @@ def add_foreign_key_constraint(
 def _refuse_dangling(
     look: Look, child: Table, columns: list[str], parent: Table, parent_columns: list[str]
 ) -> None:
-    """Raise RowsDoNotFit for rows that would refer to no row."""
+    """Raise RowsDoNotFit for rows that would refer to no row, and Refused where the parent's
+    columns don't tell its rows apart."""
+    unique = (i.columns for i in parent.indexes if i.unique and not i.partial)
+    if not any(set(parent_columns) == set(columns) for columns in (parent.key, *unique)):
+        names = ", ".join(map(repr, (parent.name, *parent_columns)))
+        raise Refused(
+            f"{child.name}.{', '.join(columns)} can't refer to {parent.name}."
+            f"{', '.join(parent_columns)}, which is not unique; make it so first, by "
+            f"migrator.add_unique({names})"
+        )
     quote = look.names.quote
     own = [f"{quote(child.name)}.{quote(name)}" for name in columns]
     same = [f"parent.{quote(name)} = {value}" for name, value in zip(parent_columns, own)]

@@ -38,6 +38,11 @@ def create_table(look: Look, model: type[Model]) -> Deeds:
         _refuse_other_table(look, model, present)
         yield Skip(target, "already there", is_so=True)
     else:
+        if (taken := look.inspector.relation(name)) is not None:
+            raise Refused(
+                f"table '{name}' can't be created: the name belongs to {taken.described}; rename "
+                "or drop that first"
+            )
         yield Deed(Action.CREATE, target, CreateTable(model, name), makes=True)
     for index in _indexes(model):
         sql, doubles = _sql(look, model, index), _doubles(look, index)
@@ -117,7 +122,7 @@ def drop_table(
 
 def rename_table(look: Look, old_name: str, new_name: str) -> Deeds:
     old, new = look.table(old_name), look.table(new_name)
-    if old is None and new is not None:
+    if new is not None and (old is None or old.name == new_name):
         yield Skip(table_of(new_name), f"already renamed from {old_name}", is_so=True)
         return
     if new is not None and not look.is_same(old_name, new_name):

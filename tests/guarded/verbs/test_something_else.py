@@ -14,13 +14,20 @@ CREATE TABLE t (
 );
 CREATE INDEX t_plain ON t (a);
 CREATE INDEX t_folded ON t (a COLLATE NOCASE);
-CREATE TABLE child (id INTEGER PRIMARY KEY, t_id INT REFERENCES t (id), other INT);
+CREATE TABLE child (
+    id INTEGER PRIMARY KEY, t_id INT REFERENCES t (id), other INT,
+    late INT REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED, one INT UNIQUE ON CONFLICT REPLACE,
+    two INT, UNIQUE (one, two) ON CONFLICT IGNORE
+);
 CREATE VIEW seen AS SELECT a FROM t;
 CREATE TRIGGER busy AFTER INSERT ON t BEGIN SELECT 1; END;
 INSERT INTO t (id, a, b) VALUES (1, 'x', 1), (2, 'y', 7);
-INSERT INTO child VALUES (1, 1, 7);
+INSERT INTO child VALUES (1, 1, 7, 1, 1, 1);
 """
-PARENT = "T = type('T', (Model,), {'Meta': type('Meta', (), {'table_name': 't'})})\n"
+PARENT = """
+T = type('T', (Model,), {'Meta': type('Meta', (), {'table_name': 't'})})
+Seen = type('Seen', (Model,), {'Meta': type('Meta', (), {'table_name': 'seen'})})
+"""
 
 
 @pytest.fixture
@@ -47,6 +54,14 @@ REFUSED = [
     pytest.param("add_index('t', ('b',), where=SQL('\"aa\" > 0'))", "did you mean 'a'", id="a partial index in double quotes"),
     pytest.param("alter_column_type('t', 'a', IntegerField(), cast='\"aa\" + 1')", "did you mean 'a'", id="a cast in double quotes"),
     pytest.param("add_constraint('t', 'z', SQL('FOREIGN KEY (b) REFERENCES nope (id)'))", "no such table: nope", id="a key to no table"),
+    pytest.param("add_foreign_key_constraint('child', 'late', 't', 'id')", "deferrable initially deferred; wanted is .late. to t", id="a key that is checked later"),
+    pytest.param("add_column('child', 'late', ForeignKeyField(T, null=True))", "initially deferred, and should refer", id="a column whose key is checked later"),
+    pytest.param("add_column('child', 't_id', ForeignKeyField(T, null=True, deferrable='INITIALLY DEFERRED'))", "should refer to t .id. .* deferrable initially deferred", id="a column whose key is checked at once"),
+    pytest.param("add_unique('child', 'one')", "another UNIQUE: unique on conflict replace", id="a UNIQUE that replaces rows"),
+    pytest.param("add_unique('child', 'one', 'two')", "another UNIQUE: .*on conflict ignore; wanted is unique", id="a UNIQUE of two that ignores rows"),
+    pytest.param("add_foreign_key_constraint('child', 'other', 't', 'b')", "t.b, which is not unique; .*add_unique.'t', 'b'.", id="a key to what is not unique"),
+    pytest.param("add_constraint('child', 'z', SQL('FOREIGN KEY (other, one) REFERENCES t (b, id)'))", "add_unique.'t', 'b', 'id'.", id="a key to two that are not unique"),
+    pytest.param("create_table(Seen)", "table 'seen' can't be created: the name belongs to view 'seen'", id="a table with the name of a view"),
     pytest.param("add_column('t', 'n', TextField)", "write TextField\\(\\)", id="a class for a field"),
     pytest.param("add_column('t', 'n', 'TEXT')", "needs a field such as CharField", id="a text for a field"),
 ]  # fmt: skip
@@ -63,6 +78,8 @@ def test_a_verb_that_would_not_do_it_refuses_before_the_run(database, make_runne
 
 
 DONE = [
+    pytest.param("rename_column('T', 'A', 'a')", [("skip", "t.a")], id="a column that has this spelling"),
+    pytest.param("rename_table('T', 't')", [("skip", "t")], id="a table that has this spelling"),
     pytest.param("add_column('t', 'b', IntegerField(default=1, constraints=[Check('b>0')]))", [("skip", "t.b")], id="a column with the CHECK"),
     pytest.param("add_column('t', 'a', TextField(null=True, index=True))", [("skip", "t.a")], id="a column with an index"),
     pytest.param("add_column('t', 'a', TextField(null=True, unique=True))", [("skip", "t.a"), ("create", "t_a")], id="a column without the unique index"),
