@@ -117,7 +117,8 @@ class Step(NamedTuple):
     ``renamed_to`` is the new name of a table or column.  ``rows`` is how many rows the step
     changed, None for a step that is not about rows.  ``statements`` is its SQL, without the values
     bound to it.  ``takes`` are the tables, columns and rows whose values are lost; ``sets`` are the
-    columns that get other values.  ``passes`` are known of a step that was weighed.
+    columns that get other values.  ``passes`` are known of a step that was weighed.  ``renames``
+    are those of a statement of the migration's own, each with the new name.
     """
 
     action: Action
@@ -129,6 +130,7 @@ class Step(NamedTuple):
     takes: tuple[Target, ...] = ()
     sets: tuple[Target, ...] = ()
     passes: tuple[Pass, ...] = ()
+    renames: tuple[tuple[Target, str], ...] = ()
 
 
 class Found(NamedTuple):
@@ -217,11 +219,14 @@ def takes(steps: Iterable[Step]) -> list[Target]:
 
     for step in steps:
         found += [before(target) for target in step.takes]
+        renames = list(step.renames)
         if step.action is Action.RENAME and step.renamed_to is not None:
-            old = before(step.target)
+            renames.append((step.target, step.renamed_to))
+        for target, new_name in renames:
+            old = before(target)
             if old.kind is Kind.TABLE:
-                names[step.renamed_to] = old.table
-                names.pop(step.target.table, None)
+                names[new_name] = old.table
+                names.pop(target.table, None)
             elif old.name is not None:
-                columns[old.table, step.renamed_to] = old.name
+                columns[old.table, new_name] = old.name
     return list(dict.fromkeys(found))

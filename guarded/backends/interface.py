@@ -241,11 +241,12 @@ class Left(NamedTuple):
 
 class Effects(NamedTuple):
     """The effects of a statement: objects that it makes, values that it loses, columns that it
-    sets."""
+    sets, and tables and columns that it renames, each with its new name."""
 
     makes: frozenset[Target] = frozenset()
     takes: tuple[Target, ...] = ()
     sets: tuple[Target, ...] = ()
+    renames: tuple[tuple[Target, str], ...] = ()
 
 
 class Ledger(Protocol):

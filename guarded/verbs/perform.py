@@ -343,6 +343,8 @@ class Performer:
             if cursor.rowcount >= 0:
                 self._changed_rows = cursor.rowcount
             self._unclaimed.append((sql, effects, _passes(before, self._passed())))
+            for target, new_name in effects.renames:
+                self._follow(target, new_name)
             return cursor
 
         # Peewee sends everything through this one method, and looks it up on the instance.
@@ -385,6 +387,9 @@ class Performer:
                     target for _, effects, _ in self._unclaimed for target in effects.takes
                 ),
                 sets=tuple(target for _, effects, _ in self._unclaimed for target in effects.sets),
+                renames=tuple(
+                    each for _, effects, _ in self._unclaimed for each in effects.renames
+                ),
             )
         step = step._replace(
             rows=rows,
@@ -411,7 +416,9 @@ class Performer:
         """A step for each statement that the migration sent past the migrator."""
         for sql, effects, passes in self._unclaimed:
             step = Step(Action.RUN, statement(sql), statements=(sql,), passes=passes)
-            self._record(step._replace(takes=effects.takes, sets=effects.sets))
+            self._record(
+                step._replace(takes=effects.takes, sets=effects.sets, renames=effects.renames)
+            )
         self._unclaimed.clear()
 
 

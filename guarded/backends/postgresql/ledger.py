@@ -53,6 +53,12 @@ LOSES = re.compile(
     (ONLY\s+)?(?P<name>"(?:[^"]|"")+"|\w+)(?P<rest>.*)""",
     re.IGNORECASE | re.VERBOSE | re.DOTALL,
 )
+RENAMES = re.compile(
+    r"""\s*ALTER\s+TABLE\s+(IF\s+EXISTS\s+)?(ONLY\s+)?(?P<table>"(?:[^"]|"")+"|\w+)\s*\*?\s+RENAME\s+
+    (?:(?:COLUMN\s+)?(?P<column>"(?:[^"]|"")+"|(?!TO\b|CONSTRAINT\b)\w+)\s+)?
+    TO\s+(?P<new>"(?:[^"]|"")+"|\w+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
 SET = re.compile(r"""(?:\bSET|,)\s*(?P<name>"(?:[^"]|"")+"|\w+)\s*=""", re.IGNORECASE)
 
 
@@ -349,6 +355,12 @@ def _written_in(plan: Any) -> Iterator[str]:
 
 
 def _effects(sql: str) -> Effects:
+    if renames := RENAMES.match(sql):
+        table, column = name_of(renames["table"]), renames["column"]
+        target = (
+            Target(Kind.COLUMN, table, name_of(column)) if column else Target(Kind.TABLE, table)
+        )
+        return Effects(renames=((target, name_of(renames["new"])),))
     match = LOSES.match(sql)
     if match is None:
         return Effects()

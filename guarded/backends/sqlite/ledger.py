@@ -34,7 +34,7 @@ from guarded.schema import Column
 from guarded.steps import Kind, Target
 
 # A statement without these words takes nothing that the authorizer does not tell.
-MAY_TAKE = re.compile(r"\b(REPLACE|NULL|DROP)\b", re.IGNORECASE)
+MAY_TAKE = re.compile(r"\b(REPLACE|NULL)\b", re.IGNORECASE)
 VACUUM = re.compile(r"\s*VACUUM\b", re.IGNORECASE)
 
 Key = tuple[Kind, str]  # of an object, by its folded name
@@ -168,7 +168,28 @@ class SqliteLedger:
             self._suspect(write.table, write.kind, write.column)
         own = [w for w in touched.writes if w.trigger is None]
         sets = {Target(Kind.COLUMN, w.table, w.column) for w in own if w.column is not None}
-        return Effects(frozenset(makes), _sorted(_taken(sql, params, touched, own)), _sorted(sets))
+        renames = () if is_own else tuple(self._renamed(sql, touched))
+        for target, new_name in renames:  # so that nothing is new for its name alone
+            if target.kind is Kind.TABLE:
+                self._columns[new_name] = self._columns.pop(target.table)
+            else:
+                self._columns[target.table].add(new_name)
+        takes = _taken(sql, params, touched, own)
+        if touched.alters and (column := taken.dropped_column(sql)) is not None:
+            takes |= {self._column(table, column) for table in touched.alters}
+        return Effects(frozenset(makes), _sorted(takes), _sorted(sets), renames)
+
+    def _renamed(self, sql: str, touched: Touched) -> Iterator[tuple[Target, str]]:
+        """The table or column that an ALTER TABLE renames, as it is stored, and its new name."""
+        if touched.alters and (found := taken.renamed(sql)) is not None:
+            old, new = found
+            for table in touched.alters:
+                yield (table if old is None else self._column(table, old)), new
+
+    def _column(self, table: Target, name: str) -> Target:
+        """The column as it is stored."""
+        stored = (c for c in self._columns_of(table.table) if fold(c) == fold(name))
+        return Target(Kind.COLUMN, table.table, next(stored, name))
 
     def _refuse_parts(self, touched: Touched) -> None:
         """Raise Refused for a statement that names a part of a virtual table."""
@@ -490,7 +511,7 @@ class _Authorizer:
 def _taken(sql: str, params: Sequence[Any], touched: Touched, own: Sequence[Write]) -> set[Target]:
     """Tables, columns and rows whose values go with the statement."""
     takes = {target for target in touched.drops if target.kind is Kind.TABLE}
-    is_text_telling = bool(own or touched.alters) and MAY_TAKE.search(sql) is not None
+    is_text_telling = bool(own) and MAY_TAKE.search(sql) is not None
     replaces = is_text_telling and taken.replaces_rows(sql)
     is_update = any(write.column is not None for write in own)
     emptied = taken.emptied_columns(sql, params) if is_update else frozenset()
@@ -499,8 +520,7 @@ def _taken(sql: str, params: Sequence[Any], touched: Touched, own: Sequence[Writ
             takes.add(Target(Kind.ROWS, write.table))
         if write.column is not None and fold(write.column) in emptied:
             takes.add(Target(Kind.COLUMN, write.table, write.column))
-    column = taken.dropped_column(sql) if is_text_telling and touched.alters else None
-    return takes | {Target(Kind.COLUMN, t.table, column) for t in touched.alters if column}
+    return takes
 
 
 def _object(kind: Kind, name: str, table: str | None) -> Target:

@@ -1,4 +1,4 @@
-"""Find in a statement's text what it takes away and SQLite's authorizer does not tell."""
+"""Find in a statement's text what it takes away or renames, where SQLite's authorizer is silent."""
 
 from __future__ import annotations
 
@@ -32,6 +32,20 @@ def dropped_column(sql: str) -> str | None:
     if not rest or rest[0].keyword == "CONSTRAINT":
         return None
     return rest[0].name
+
+
+def renamed(sql: str) -> tuple[str | None, str] | None:
+    """The old name, or None for the table itself, and the new one of an ALTER TABLE … RENAME."""
+    words = tokens(sql)
+    rename = next((i for i, token in enumerate(words) if token.keyword == "RENAME"), 0)
+    if [token.keyword for token in words[:2]] != ["ALTER", "TABLE"] or not rename:
+        return None
+    names = [token for token in words[rename + 1 :] if token.text != ";"]
+    to = next((i for i, token in enumerate(names) if token.keyword == "TO"), -1)
+    new = names[-1].name
+    if to == -1 or new is None:
+        return None
+    return (names[to - 1].name if to else None), new
 
 
 def emptied_columns(sql: str, params: Sequence[Any] = ()) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guarded.backends.sqlite.taken import dropped_column, emptied_columns, replaces_rows
+from guarded.backends.sqlite.taken import dropped_column, emptied_columns, renamed, replaces_rows
 from tests.conftest import migration
 
 DROPPED = [
@@ -92,3 +92,69 @@ def test_a_fill_with_nothing_takes_the_values(connect, make_runner):
     runner = make_runner({"step": migration("pass", down)})
     runner.up()
     assert [str(loss) for loss in runner.losses()] == ["column t.a: 2 rows"]
+
+
+RENAMED = [
+    pytest.param('ALTER TABLE t RENAME TO "u v";', (None, "u v"), id="a table"),
+    pytest.param("alter table main.t rename column a to b", ("a", "b"), id="a column"),
+    pytest.param("ALTER TABLE t RENAME [to] TO 'b'", ("to", "b"), id="without COLUMN, and quoted"),
+    pytest.param("ALTER TABLE rename ADD COLUMN a", None, id="another change"),
+    pytest.param("SELECT 'ALTER TABLE t RENAME TO u'", None, id="no ALTER TABLE"),
+]
+
+
+@pytest.mark.parametrize(("sql", "names"), RENAMED)
+def test_the_names_of_a_rename(sql, names):
+    assert renamed(sql) == names
+
+
+RENAMED_FIRST = [
+    pytest.param(
+        ["ALTER TABLE t RENAME TO u", "DROP TABLE U"], "table t: 1 rows", id="a table, and dropped"
+    ),
+    pytest.param(
+        ["ALTER TABLE t RENAME TO u", "DELETE FROM u"], "rows of table t: up to 1", id="and emptied"
+    ),
+    pytest.param(
+        ["ALTER TABLE t RENAME COLUMN A TO b", "ALTER TABLE t DROP B"],
+        "column t.a: 1 rows",
+        id="a column, and dropped",
+    ),
+    pytest.param(
+        ["ALTER TABLE t RENAME a TO b", "ALTER TABLE t RENAME TO u", "UPDATE u SET b = NULL"],
+        "column t.a: 1 rows",
+        id="both, and set to NULL",
+    ),
+]
+
+
+@pytest.mark.parametrize(("statements", "loss"), RENAMED_FIRST)
+def test_a_down_that_renames_first_says_what_it_takes(connect, make_runner, statements, loss):
+    up = "migrator.migrate(migrator.sql('CREATE TABLE IF NOT EXISTS t (id INTEGER, a TEXT)'))"
+    down = "; ".join(f"migrator.migrate(migrator.sql({text!r}))" for text in statements)
+    runner = make_runner({"step": migration(up, down)})
+    runner.up()
+    connect().execute("INSERT INTO t VALUES (1, 'x')")
+    assert [str(found) for found in runner.losses()] == [loss]
+
+
+@pytest.mark.parametrize(
+    "rename",
+    ["migrator.migrate(migrator.sql({!r}))", "db.execute_sql({!r})"],
+    ids=["announced", "past the verbs"],
+)
+def test_a_down_knows_by_its_new_name_what_statements_made_and_found(connect, make_runner, rename):
+    connect().executescript(
+        "CREATE TABLE old (id INTEGER, a TEXT); INSERT INTO old VALUES (1, 'x')"
+    )
+    make = "db.execute_sql('CREATE TABLE IF NOT EXISTS made (id INTEGER)')"
+    sent = rename.format("ALTER TABLE made RENAME TO moved")
+    column = "migrator.migrate(migrator.sql('ALTER TABLE old RENAME COLUMN a TO b'))"
+    down = "migrator.migrate(migrator.drop_table('moved'), migrator.drop_column('old', 'b'))"
+    runner = make_runner({"step": migration(f"{make}; {sent}; {column}", down)})
+    runner.up()
+    (outcome,) = runner.down().outcomes
+    steps = [(s.action.value, str(s.target), s.note) for s in outcome.steps]
+    why = "kept: it is older than this migration"
+    assert steps == [("drop", "moved", ""), ("skip", "old.b", why)]
+    assert connect().execute("SELECT b FROM old").fetchall() == [("x",)]
