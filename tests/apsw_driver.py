@@ -87,9 +87,12 @@ class Connection:
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Cursor:
         return self.cursor().execute(sql, params)
 
-    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+    def executemany(self, sql: str, rows: Iterable[Sequence[Any]]) -> Cursor:
+        cursor, changed = Cursor(self.apsw), 0
         for row in rows:
-            self.execute(sql, row)
+            changed += cursor.execute(sql, row).rowcount
+        cursor.rowcount = changed
+        return cursor
 
     @property
     def in_transaction(self) -> bool:

@@ -172,8 +172,8 @@ class Ddl(Protocol):
     def waiting(self) -> Sequence[tuple[str, Action]]:
         """The tables that ``settle`` would change, and how."""
 
-    def settle(self, table: str) -> None:
-        """Do what waits for this table."""
+    def settle(self, table: str) -> int | None:
+        """Do what waits for this table; gives how many rows were written anew, where some were."""
 
     def passed(self) -> Mapping[str, Passed]:
         """How far this transaction has gone over each table; empty where that makes nobody wait

@@ -233,9 +233,9 @@ class Performer:
         """Do the changes that wait."""
         for table, action in self.look.ddl.waiting():
             with self.step(Step(action, Target(Kind.TABLE, table))) as told:
-                self.look.ddl.settle(table)
+                rows = self.look.ddl.settle(table)
                 if action is Action.REBUILD and not self.look.rows.is_foreseen:
-                    told["rows"] = self._changed_rows
+                    told["rows"] = rows
 
     def _do(self, deed: Deed) -> None:
         change, ddl = deed.change, self.look.ddl

@@ -182,8 +182,9 @@ class PostgresqlDdl:
     def waiting(self) -> Sequence[tuple[str, Action]]:
         return ()
 
-    def settle(self, table: str) -> None:
+    def settle(self, table: str) -> int | None:
         """Nothing waits."""
+        return None
 
     def apply(self, change: Change) -> None:
         what = _what(change)

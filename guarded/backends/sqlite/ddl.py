@@ -26,7 +26,7 @@ from guarded.backends.sqlite import (
     native,
     unknown,
 )
-from guarded.backends.sqlite.health import Ailments, ailments, external_content, trigger_event
+from guarded.backends.sqlite.health import Ailments, ailments, external_content
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.rebuild import free_name, rebuild
 from guarded.backends.sqlite.text import (
@@ -148,11 +148,9 @@ class SqliteDdl:
         return {}
 
     def resting(self, change: Fill) -> str:
-        triggers = [
-            t.name
-            for t in inspect.dependents(self.read, change.table)
-            if t in self._resting(change.table) and _fires_on(t, change.column)
-        ]
+        from guarded.backends.sqlite.mirrors import fires_on
+
+        triggers = [t.name for t in self._resting(change.table) if fires_on(t, change.column)]
         return f"while {', '.join(triggers)} rest" if triggers else ""
 
     def obstacles(self, change: Change) -> list[str]:
@@ -220,20 +218,22 @@ class SqliteDdl:
             for w in self._waiting.values()
         ]
 
-    def settle(self, table: str) -> None:
+    def settle(self, table: str) -> int | None:
         waiting = self._waiting.pop(fold(table))
         what = f"table '{table}' can't be rebuilt"
         guards = self._refusing_broken(what, table), self._refusing_errors(what)
         with guards[0], guards[1], self.ledger.trusting():
-            if not self._edit(waiting):
-                rebuild(
-                    self.read,
-                    self._execute,
-                    self._alter.run,
-                    table,
-                    waiting.definition,
-                    waiting.values,
-                )
+            return None if self._edit(waiting) else self._rebuild(table, waiting)
+
+    def _rebuild(self, table: str, waiting: Waiting) -> int:
+        from guarded.backends.sqlite import mirrors
+
+        retyped = [c for c in waiting.changes if isinstance(c, SetType)]
+        casts = {c.column: c.cast for c in retyped if c.cast is not None}
+        columns = [c.column for c in retyped]
+        new, values = waiting.definition, waiting.values
+        with mirrors.followed(self.read, self._execute, table, columns, casts):
+            return rebuild(self.read, self._execute, self._alter.run, table, new, values)
 
     def _edit(self, waiting: Waiting) -> bool:
         if not waiting.is_edit:
@@ -518,11 +518,6 @@ WITH_SQL = (Fill, SetType, CreateIndex, AddConstraint)
 
 # Changes that leave every view, trigger and key as it is.
 HARMLESS = (NewTable, CreateIndex, Fill, FillEach, Refill, Statement)
-
-
-def _fires_on(trigger: SchemaObject, column: str) -> bool:
-    event, names = trigger_event(trigger.sql or "")
-    return event == "UPDATE" and (not names or fold(column) in map(fold, names))
 
 
 def _what(change: Change) -> str:

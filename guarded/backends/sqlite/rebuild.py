@@ -28,13 +28,13 @@ def rebuild(
     table: str,
     new: CreateTable,
     values: Mapping[str, str],
-) -> None:
+) -> int:
     """Give ``table`` the definition ``new``, keeping its rows, rowids, id mark, indexes, triggers.
 
     ``values`` has SQL, over the old columns, for columns that don't just take the old value; a new
     column without one gets its default.  ``read`` looks, ``write`` changes, ``natively`` runs an
     ALTER TABLE although it compiles what has nothing to do with it.  Wants a transaction with
-    foreign keys off.  Raises Refused when rows would be lost.
+    foreign keys off, and gives the number of rows.  Raises Refused when rows would be lost.
     """
     if next(iter(read("PRAGMA foreign_keys")))[0]:
         raise Refused(
@@ -67,6 +67,7 @@ def rebuild(
     for dependent in dependents:
         assert dependent.sql is not None
         write(dependent.sql)
+    return kept
 
 
 def _copy(

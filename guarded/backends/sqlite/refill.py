@@ -15,14 +15,14 @@ from guarded.changes import RawText, Refill
 def refill(connection: Any, change: Refill) -> int:
     """Give how many rows have their values back.  Wants the triggers of the table at rest."""
     size = len(change.key)
-    before = _changes(connection.execute)
     plain = "?" * (size + len(change.columns))
     raw: list[tuple[Any, ...]] = []
-    connection.executemany(_sql(change, plain), _plain_rows(change.rows, size, raw))
+    rows = _plain_rows(change.rows, size, raw)
+    # By the cursors: total_changes() has what triggers write, too.
+    filled = _changed(connection.executemany(_sql(change, plain), rows))
     for row in raw:
         marks = ["CAST(? AS TEXT)" if isinstance(value, RawText) else "?" for value in row]
-        connection.execute(_sql(change, marks), tuple(map(_bytes, row)))
-    filled = _changes(connection.execute) - before
+        filled += _changed(connection.execute(_sql(change, marks), tuple(map(_bytes, row))))
     filled -= _drop_what_dangles(connection.execute, change)
     if change.mark is not None:
         _raise_id_mark(connection.execute, change.table, change.mark)
@@ -59,7 +59,7 @@ def _bytes(value: Any) -> Any:
 
 def _drop_what_dangles(execute: Execute, change: Refill) -> int:
     """Rows whose parent is gone since, and values that point nowhere; gives how many."""
-    table, before = quote(change.table), _changes(execute)
+    table, dropped = quote(change.table), 0
     for key in inspect.foreign_keys(execute, change.table):
         if change.key and not set(key.columns) <= set(change.columns):
             continue
@@ -73,10 +73,10 @@ def _drop_what_dangles(execute: Execute, change: Refill) -> int:
         )
         if change.key:
             nothing = ", ".join(f"{quote(name)} = NULL" for name in key.columns)
-            execute(f"UPDATE {table} SET {nothing} {where}")
+            dropped += _changed(execute(f"UPDATE {table} SET {nothing} {where}"))
         else:
-            execute(f"DELETE FROM {table} {where}")
-    return _changes(execute) - before
+            dropped += _changed(execute(f"DELETE FROM {table} {where}"))
+    return dropped
 
 
 def _raise_id_mark(execute: Execute, name: str, mark: int) -> None:
@@ -88,6 +88,6 @@ def _raise_id_mark(execute: Execute, name: str, mark: int) -> None:
         set_id_marks(execute, stored.name, [mark])
 
 
-def _changes(execute: Execute) -> int:
-    ((count,),) = execute("SELECT total_changes()")
-    return int(count)
+def _changed(cursor: Any) -> int:
+    """How many rows its statement changed itself; -1 says that it did not run."""
+    return max(int(cursor.rowcount), 0)

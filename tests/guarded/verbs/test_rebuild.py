@@ -14,7 +14,7 @@ from playhouse.migrate import SqliteMigrator
 from guarded.backends.sqlite.rebuild import rebuild
 from guarded.backends.sqlite.text import CreateTable
 from guarded.errors import Refused
-from tests.conftest import schema_of
+from tests.conftest import migration, schema_of
 
 
 @pytest.fixture
@@ -388,3 +388,24 @@ def test_a_rebuild_tells_names_apart_that_contain_each_other(connect, apply):
     assert [r for r in after if r[1] != "sqlite_sequence"] == before
     assert connect().execute("SELECT * FROM a").fetchall() == [("1", "2", "3", "4")]
     assert [row[3] for row in connect().execute("PRAGMA table_info(a)")] == [0, 0, 0, 1]
+
+
+def test_a_rebuild_tells_its_rows_and_not_its_id_mark(connect, make_runner):
+    connect().executescript(
+        """
+        CREATE TABLE t (id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT);
+        INSERT INTO t VALUES (-5, '1'), (0, '2'), (7, '3');
+        """
+    )
+    body = "migrator.migrate(migrator.alter_column_type('t', 'a', IntegerField()))"
+    (outcome,) = make_runner({"step": migration(body)}).up().outcomes
+    assert [(s.action.value, s.rows) for s in outcome.steps] == [("alter", None), ("rebuild", 3)]
+
+
+def test_names_may_be_blank_or_empty(connect, apply):
+    connect().executescript(
+        """CREATE TABLE " " (id INTEGER, "" TEXT); INSERT INTO " " VALUES (1, 'x')"""
+    )
+    apply("migrator.migrate(migrator.add_not_null(' ', ''), migrator.rename_column(' ', '', ' '))")
+    assert schema_of(connect())[0][-1] == 'CREATE TABLE " " (id INTEGER, " " TEXT NOT NULL)'
+    assert connect().execute('SELECT * FROM " "').fetchall() == [(1, "x")]

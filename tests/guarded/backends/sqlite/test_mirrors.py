@@ -110,3 +110,57 @@ def test_a_module_that_is_connected_in_a_run_writes_nothing(connect, make_runner
     verb = "migrator.add_column('a_table', 'come', CharField(null=True, index=True))"
     make_runner({"step": migration(f"migrator.migrate({verb})")}).up()
     assert connect().execute("SELECT * FROM places").fetchall() == [(1, 2.0, 3.0)]
+
+
+def test_a_search_index_follows_a_cast(connect, run):
+    connection = connect()
+    connection.executescript(
+        """
+        CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, size TEXT);
+        CREATE VIRTUAL TABLE found USING fts5 (body, content = 'notes', content_rowid = 'id');
+        CREATE VIRTUAL TABLE older USING fts4 (body, content="notes");
+        CREATE VIRTUAL TABLE part USING fts5 (body, content = 'notes', content_rowid = 'id');
+        CREATE TRIGGER note_changed AFTER UPDATE ON notes BEGIN
+            INSERT INTO found (found, rowid, body) VALUES ('delete', OLD.id, OLD.body);
+            INSERT INTO found (rowid, body) VALUES (NEW.id, NEW.body);
+        END;
+        INSERT INTO notes VALUES (3, 'apple', 'x'), (8, 'plum', 'y');
+        INSERT INTO found (found) VALUES ('rebuild');
+        INSERT INTO older (older) VALUES ('rebuild');
+        INSERT INTO part (rowid, body) VALUES (8, 'plum');
+        """
+    )
+    cast = "migrator.alter_column_type('notes', 'body', IntegerField(), cast='id + 40')"
+    assert run(f"migrator.migrate({cast})")[-1] == ("rebuild", "notes", "")
+    for name in ("found", "older"):
+        for word, ids in (("43", [(3,)]), ("apple", [])):
+            sql = f"SELECT rowid FROM {name} WHERE {name} MATCH ?"
+            assert connection.execute(sql, (word,)).fetchall() == ids
+    connection.execute("INSERT INTO found (found, rank) VALUES ('integrity-check', 1)")
+    # It did not have what its table has, and that is its own affair.
+    assert connection.execute("SELECT rowid FROM part WHERE part MATCH '43'").fetchall() == []
+
+
+def test_a_cast_that_a_search_index_of_its_own_can_not_follow_is_refused(database, make_runner):
+    cast = "migrator.alter_column_type('notes', 'body', IntegerField(), cast='id + 40')"
+    runner = make_runner({"step": migration(f"migrator.migrate({cast})")})
+    for ask in (runner.forecast, runner.up):
+        with pytest.raises(Refused, match="'own' would keep .* trigger 'note_changed'"):
+            ask()
+
+
+def test_a_refill_counts_no_row_of_a_search_index(database, make_runner):
+    drop = "migrator.migrate(migrator.drop_column('notes', 'seen'))"
+    add = "migrator.migrate(migrator.add_column('notes', 'seen', IntegerField(null=True)))"
+    database.executescript(
+        """
+        CREATE TRIGGER every_change AFTER UPDATE ON notes BEGIN
+            INSERT INTO found (found, rowid, body) VALUES ('delete', OLD.id, OLD.body);
+            INSERT INTO found (rowid, body) VALUES (NEW.id, NEW.body);
+        END;
+        """
+    )
+    runner = make_runner({"step": migration(drop, add)})
+    runner.up()
+    (outcome,) = runner.down().outcomes
+    assert [s.note for s in outcome.steps if s.action.value == "refill"] == ["2 rows"]
