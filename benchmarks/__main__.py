@@ -221,12 +221,19 @@ class Bench:
         """The same in one process, without the start of Python."""
         self.restore_history(self.source(meetings))()
         for change in tools.cheap_changes():
-            command = [sys.executable, str(HERE / "inside.py"), str(self.database), change.title]
-            rounds = "2" if self.quick else "5"
-            done = subprocess.run([*command, rounds], check=True, capture_output=True, text=True)
-            timings = [Timing(name, tuple(s)) for name, s in json.loads(done.stdout).items()]
-            title = f"{change.title}, {meetings:,} meetings, processor time without start-up"
-            self.table(title, timings[0].name, timings)
+            title = f"{change.title}, {meetings:,} meetings"
+            self.in_process(title, "inside.py", str(self.database), change.title)
+
+    def drawn(self, seeds: int) -> None:
+        """The migrations that the simulator draws, against its reference."""
+        self.in_process(f"migrations of {seeds} seeds", "drawn.py", str(seeds))
+
+    def in_process(self, title: str, script: str, *arguments: str) -> None:
+        """The rows of a script that measures its own processor time."""
+        command = [sys.executable, str(HERE / script), *arguments, "2" if self.quick else "5"]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        timings = [Timing(name, tuple(s)) for name, s in json.loads(done.stdout).items()]
+        self.table(f"{title}, processor time without start-up", timings[0].name, timings)
 
     def plain(self, name: str, statements: list[str]) -> list[str]:
         """The command that runs the statements without any tool."""
@@ -300,6 +307,7 @@ def main() -> None:
         bench.hybrid_storage(large, runs=1)
         bench.add_column(large)
         bench.inside(large)
+        bench.drawn(20 if options.quick else 200)
         bench.cheap_changes(large)
         bench.settings(large)
         bench.rebuild(large)
