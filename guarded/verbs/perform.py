@@ -247,6 +247,7 @@ class Performer:
         if not ddl.waits(change) or ddl.must_settle(change):
             self.settle()
         waits = ddl.waits(change)
+        constraints = self._constraints(deed.target.table) if deed.renamed_to is not None else []
         if deed.loses:
             self._watcher.works(step)
             step = self._keep(step)
@@ -270,6 +271,7 @@ class Performer:
         if deed.renamed_to is not None:
             self._follow(deed.target, deed.renamed_to)
 
+            self._follow_constraints(deed.target, deed.renamed_to, constraints)
     def _keep(self, step: Step) -> Step:
         """Keep the values that the step takes, and say how many."""
         stored = self.look.inspector.table(step.target.table)
@@ -319,6 +321,17 @@ class Performer:
             self.made.add(target._replace(name=new_name))
 
     # The record.
+    def _follow_constraints(self, target: Target, new_name: str, before: Sequence[str]) -> None:
+        """The same for constraints without a name, which are called by their columns."""
+        table = new_name if target.kind is Kind.TABLE else target.table
+        for old, new in zip(before, self._constraints(table)):
+            if old != new:
+                self._follow(Target(Kind.CONSTRAINT, table, old), new)
+
+    def _constraints(self, table: str) -> list[str]:
+        found = self.look.inspector.table(table)
+        return list(found.constraints) if found is not None else []
+
 
     @contextmanager
     def listening(self, database: Database) -> Iterator[None]:

@@ -67,13 +67,14 @@ class Undo:
 
 
 def renamed(found: Found, target: Target, new_name: str, fold: Callable[[str], str]) -> Found:
-    """The same fact after its table or column was renamed."""
+    """The same fact after its table, column or constraint was renamed."""
     if fold(found.table) != fold(target.table):
         return found
     if target.kind is Kind.TABLE:
         return found._replace(table=new_name)
-    is_of_column = "constraint" not in found.verb or "foreign_key" in found.verb
-    is_renamed = is_of_column and fold(found.name) == fold(target.name or "")
+    is_of_constraint = found.verb in ("add_unique", "add_constraint", "drop_constraint")
+    is_of_kind = is_of_constraint == (target.kind is Kind.CONSTRAINT)
+    is_renamed = is_of_kind and fold(found.name) == fold(target.name or "")
     return found._replace(name=new_name) if is_renamed else found
 
 

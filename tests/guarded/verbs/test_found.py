@@ -75,6 +75,28 @@ def test_what_was_there_before_stays(database, up_and_down, up, down):
     assert everything(database) == before
 
 
+RENAMED = [
+    pytest.param("m.add_unique('people', 'code'), m.rename_column('people', 'code', 'sign')", "m.drop_constraint('people', 'uniq_sign'), m.rename_column('people', 'sign', 'code')", id="a UNIQUE, by its new name"),
+    pytest.param("m.add_unique('people', 'code'), m.rename_column('people', 'code', 'sign')", "m.rename_column('people', 'sign', 'code'), m.drop_constraint('people', 'uniq_code')", id="a UNIQUE, by its old name"),
+    pytest.param("m.add_constraint('people', None, Check('age < 200')), m.rename_column('people', 'age', 'years')", "m.rename_column('people', 'years', 'age'), m.drop_constraint('people', Check('age < 200'))", id="a CHECK, by its text"),
+    pytest.param("m.add_foreign_key_constraint('people', 'boss', 'people', 'id'), m.rename_table('people', 'persons')", "m.drop_constraint('persons', 'fk_persons_boss_refs_persons'), m.rename_table('persons', 'people')", id="a foreign key, by the new name of its table"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("up", "down"), RENAMED)
+def test_a_constraint_without_a_name_stays_though_its_columns_are_renamed(
+    database, up_and_down, up, down
+):
+    _, rows = everything(database)
+    assert "skip" in {action for action, _ in up_and_down(f"m.migrate({up})", f"m.migrate({down})")}
+    assert everything(database)[1] == rows
+    ((text,),) = database.execute("SELECT sql FROM sqlite_master WHERE name = 'people'")
+    text = text.replace('"', "")
+    assert "code INT UNIQUE" in text
+    assert "REFERENCES people (id)" in text
+    assert "CHECK (age < 200)" in text
+
+
 def test_what_was_found_is_known_by_its_new_name(database, up_and_down):
     up = "m.migrate(m.rename_column('people', 'name', 'nick'), m.add_not_null('people', 'nick'))"
     down = "m.migrate(m.rename_column('people', 'nick', 'name'), m.drop_not_null('people', 'name'))"
