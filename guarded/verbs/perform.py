@@ -55,6 +55,7 @@ from guarded.verbs.deeds import Deed, Deeds, Skip, So
 from guarded.verbs.undo import INVERSES, Undo, holds, renamed, subject, value_of
 
 SELECTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
+IDLE = "so already"
 READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
 
 
@@ -246,8 +247,8 @@ class Performer:
             step = step._replace(sets=(deed.target,))
         if not ddl.waits(change) or ddl.must_settle(change):
             self.settle()
-        waits = ddl.waits(change)
         constraints = self._constraints(deed.target.table) if deed.renamed_to is not None else []
+        waits = ddl.waits(change)
         if deed.loses:
             self._watcher.works(step)
             step = self._keep(step)
@@ -270,8 +271,8 @@ class Performer:
             self.refill()
         if deed.renamed_to is not None:
             self._follow(deed.target, deed.renamed_to)
-
             self._follow_constraints(deed.target, deed.renamed_to, constraints)
+
     def _keep(self, step: Step) -> Step:
         """Keep the values that the step takes, and say how many."""
         stored = self.look.inspector.table(step.target.table)
@@ -320,7 +321,6 @@ class Performer:
             self.made.remove(target)
             self.made.add(target._replace(name=new_name))
 
-    # The record.
     def _follow_constraints(self, target: Target, new_name: str, before: Sequence[str]) -> None:
         """The same for constraints without a name, which are called by their columns."""
         table = new_name if target.kind is Kind.TABLE else target.table
@@ -332,6 +332,7 @@ class Performer:
         found = self.look.inspector.table(table)
         return list(found.constraints) if found is not None else []
 
+    # The record.
 
     @contextmanager
     def listening(self, database: Database) -> Iterator[None]:
@@ -394,6 +395,8 @@ class Performer:
         rows = self._changed_rows if counts and not self.look.rows.is_foreseen else step.rows
         if counts and rows == 0:
             step = step._replace(action=Action.SKIP, note="no row to change")
+        if is_raw and any(effects.is_idle for _, effects, _ in self._unclaimed):
+            step = step._replace(action=Action.SKIP, note=IDLE)
         if is_raw:
             step = step._replace(
                 takes=tuple(
@@ -429,6 +432,8 @@ class Performer:
         """A step for each statement that the migration sent past the migrator."""
         for sql, effects, passes in self._unclaimed:
             step = Step(Action.RUN, statement(sql), statements=(sql,), passes=passes)
+            if effects.is_idle:
+                step = step._replace(action=Action.SKIP, note=IDLE)
             self._record(
                 step._replace(takes=effects.takes, sets=effects.sets, renames=effects.renames)
             )

@@ -35,6 +35,7 @@ from guarded.steps import Kind, Target
 
 # A statement without these words takes nothing that the authorizer does not tell.
 MAY_TAKE = re.compile(r"\b(REPLACE|NULL)\b", re.IGNORECASE)
+MAKES_OR_DROPS = re.compile(r"\s*(CREATE|DROP)\b", re.IGNORECASE)
 VACUUM = re.compile(r"\s*VACUUM\b", re.IGNORECASE)
 
 Key = tuple[Kind, str]  # of an object, by its folded name
@@ -168,6 +169,8 @@ class SqliteLedger:
             self._suspect(write.table, write.kind, write.column)
         own = [w for w in touched.writes if w.trigger is None]
         sets = {Target(Kind.COLUMN, w.table, w.column) for w in own if w.column is not None}
+        if not touched.objects and not touched.writes and MAKES_OR_DROPS.match(sql):
+            return Effects(is_idle=True)  # IF EXISTS, and it does not; or the other way round
         renames = () if is_own else tuple(self._renamed(sql, touched))
         for target, new_name in renames:  # so that nothing is new for its name alone
             if target.kind is Kind.TABLE:

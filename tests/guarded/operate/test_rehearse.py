@@ -70,3 +70,25 @@ def test_nothing_pending_is_nothing_to_rehearse(make_runner):
     assert rehearse(runner, None, quiet) is None
     runner.up()
     assert rehearse(runner, None, quiet).outcomes == ()
+
+
+@pytest.mark.parametrize("call", ["db.execute_sql({!r})", "migrator.migrate(migrator.sql({!r}))"])
+def test_a_statement_that_finds_its_object_there_is_skipped(make_runner, connect, call):
+    connect().executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+    statements = [
+        "CREATE TABLE IF NOT EXISTS u (a)",
+        "CREATE INDEX IF NOT EXISTS t_a ON t (a)",
+        "CREATE VIEW IF NOT EXISTS v AS SELECT a FROM t",
+        "CREATE TRIGGER IF NOT EXISTS g AFTER INSERT ON t BEGIN DELETE FROM u; END",
+        "DROP TABLE IF EXISTS other",
+    ]
+    body = "\n".join(call.format(sql) for sql in statements)
+    done = rehearse(make_runner({"a": migration(body)}), None, quiet)
+    assert [s.action.value for o in done.outcomes for s in o.steps] == [*["run"] * 4, "skip"]
+    assert done.repeated == ()
+    body = "db.execute_sql('DROP TABLE IF EXISTS u'); db.execute_sql('CREATE TABLE u (a)')"
+    done = rehearse(make_runner({"a": migration(body)}), None, quiet)
+    assert [step.target.name for _, step in done.repeated] == [
+        "DROP TABLE IF EXISTS u",
+        "CREATE TABLE u (a)",
+    ]
