@@ -48,6 +48,8 @@ def add_column(
         yield from _all_found(found, present)
         yield from _missing_index(look, found, present, field)
         return
+    if field.primary_key:
+        raise Refused(f"{target} is a primary key, which only a new table gets")
     value, each = None, None
     if not field.null and tables.declared_default(field) is None and not allow_not_null:
         if field.default is None:

@@ -143,9 +143,9 @@ def _refuse_dangling(
     if not any(set(parent_columns) == set(columns) for columns in (parent.key, *unique)):
         names = ", ".join(map(repr, (parent.name, *parent_columns)))
         raise Refused(
-            f"{child.name}.{', '.join(columns)} can't refer to {parent.name}."
-            f"{', '.join(parent_columns)}, which is not unique; make it so first, by "
-            f"migrator.add_unique({names})"
+            f"the foreign key of table '{child.name}' ({', '.join(columns)}) can't refer to "
+            f"{parent.name} ({', '.join(parent_columns)}), which is not unique; make it so first, "
+            f"by migrator.add_unique({names})"
         )
     quote = look.names.quote
     own = [f"{quote(child.name)}.{quote(name)}" for name in columns]

@@ -247,6 +247,11 @@ def _constraint(name: str, value: object) -> None:
         raise Refused(f"{name} takes Check('…') or SQL('…'), and not {value!r}")
 
 
+def _condition(name: str, value: object) -> None:
+    if isinstance(value, str):
+        raise Refused(f"{name} takes no text: write SQL({value!r}), with SQL from peewee")
+
+
 # By annotation, as the verbs write it.
 SLIPS: dict[str, Callable[[str, object], None]] = {
     "str": _text,
@@ -255,4 +260,5 @@ SLIPS: dict[str, Callable[[str, object], None]] = {
     "Field": _field,
     "type[Model]": _model,
     "Node": _constraint,
+    "Node | None": _condition,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from peewee import SQL, Field, Model, ValueLiterals
+from peewee import SQL, Field, Model, Node, ValueLiterals
 from peewee import Index as PeeweeIndex
 from peewee import Table as PeeweeTable
 
@@ -138,7 +138,7 @@ def add_index(
     columns: Sequence[str],
     unique: bool = False,
     using: str | None = None,
-    where: Any = None,
+    where: Node | None = None,
     nulls_distinct: bool | None = None,
     name: str | None = None,
 ) -> Deeds:

@@ -7,7 +7,9 @@ from guarded.backends.sqlite.describe import affinity
 from guarded.backends.sqlite.text import fold, quote, tokens, unquote
 from guarded.schema import Check, Column, Table
 
-# Values that a column of a STRICT table does not store, https://www.sqlite.org/stricttables.html.
+# https://www.sqlite.org/stricttables.html
+STRICT_TYPES = ("INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY")
+# Values that a column of a STRICT table does not store.
 UNFIT = {
     "INTEGER": "a TEXT value that is no number, a fraction or a BLOB value",
     "INT": "a TEXT value that is no number, a fraction or a BLOB value",

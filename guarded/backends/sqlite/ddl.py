@@ -8,6 +8,7 @@ rebuild if any of them needs it.
 from __future__ import annotations
 
 import functools
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,12 @@ from guarded.backends.sqlite import (
     native,
     unknown,
 )
-from guarded.backends.sqlite.health import Ailments, ailments, external_content
+from guarded.backends.sqlite.health import (
+    Ailments,
+    ailments,
+    external_content,
+    is_contentless,
+)
 from guarded.backends.sqlite.inspect import SchemaObject
 from guarded.backends.sqlite.rebuild import free_name, rebuild
 from guarded.backends.sqlite.text import (
@@ -64,7 +70,7 @@ from guarded.changes import (
 from guarded.changes import (
     CreateTable as NewTable,
 )
-from guarded.errors import Refused, RowsDoNotFit
+from guarded.errors import Refused, RowsDoNotFit, nearest
 from guarded.schema import Column, ForeignKey, Index, Table
 from guarded.steps import Action, Kind, Target
 
@@ -188,6 +194,8 @@ class SqliteDdl:
         is_plain = isinstance(change, CreateIndex) and " WHERE " not in change.sql
         if isinstance(change, WITH_SQL) and not is_plain:
             self._refuse_strings(change)
+        if isinstance(change, (AddColumn, SetType)):
+            self._refuse_type(change)
         if self.waits(change):
             assert isinstance(change, WAITING)
             with self._refusing_errors(_what(change), change):
@@ -211,6 +219,18 @@ class SqliteDdl:
 
         if (table := self.table(change.table)) is not None:
             refuse_strings(self.read, change, [column.name for column in table.columns])
+
+    def _refuse_type(self, change: AddColumn | SetType) -> None:
+        if isinstance(change, AddColumn):
+            wanted = CreateTable(f"CREATE TABLE t ({change.definition})").columns[0].type
+        else:
+            wanted = change.type
+        is_strict = self._definition(self._stored(change.table)).strict
+        if is_strict and wanted.upper() not in conversion.STRICT_TYPES:
+            raise Refused(
+                f"{_what(change)}: a STRICT table takes {', '.join(conversion.STRICT_TYPES)}, and "
+                f"not {wanted or 'no type'}; give the field one of these types"
+            )
 
     def waiting(self) -> Sequence[tuple[str, Action]]:
         return [
@@ -246,6 +266,8 @@ class SqliteDdl:
         stored = self._stored(change.table)
         before = self._definition(stored)
         definition = edits.edited(before, change)
+        if isinstance(change, (AddConstraint, SetDefault)):  # in a person's words
+            describe.table_of_text(self.read, stored.name, definition.sql)
         table = self.table(stored.name)
         assert table is not None
         waiting = self._waiting.setdefault(fold(stored.name), Waiting(stored, definition))
@@ -321,6 +343,11 @@ class SqliteDdl:
             raise Refused(
                 f"table '{change.table}' is an index over '{content[0]}', and has no values of its "
                 "own; fill that"
+            )
+        if is_contentless(self._stored(change.table)):
+            raise Refused(
+                f"table '{change.table}' is an index without values, which can't be changed; drop "
+                "it, and fill a new one by INSERT"
             )
         condition = f" WHERE {change.where}" if change.where else ""
         update = f"UPDATE {quote(change.table)} SET {quote(change.column)} = {change.expression}"
@@ -467,8 +494,15 @@ class SqliteDdl:
                     "(Project.register)"
                 ) from exc
             if is_own and words not in NOT_OF_THE_CHANGE:
-                raise Refused(f"{what}: {words}") from exc
+                raise Refused(f"{what}: {words}{self._nearest(words, change)}") from exc
             raise
+
+    def _nearest(self, words: str, change: Change | None) -> str:
+        missing, table = MISSING.fullmatch(words), getattr(change, "table", None)
+        if missing is None or table is None:
+            return ""
+        known = inspect.columns(self.read, table)
+        return nearest(missing[1].split(".")[-1], [column.name for column in known])
 
     @contextmanager
     def _refusing_broken(self, what: str, *tables: str | None) -> Iterator[None]:
@@ -509,6 +543,8 @@ WAITING = (
     DropConstraint,
     DropForeignKey,
 )
+
+MISSING = re.compile(r"no such column: (\S+)")
 
 # Errors of SQLite's that say nothing about the change.
 NOT_OF_THE_CHANGE = ("interrupted", "database or disk is full", "disk I/O error")

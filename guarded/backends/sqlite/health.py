@@ -235,18 +235,30 @@ def external_content(search: SchemaObject) -> tuple[str, list[str]] | None:
     """
     if not (search.sql or "").startswith("CREATE VIRTUAL TABLE"):  # SQLite stores it in capitals
         return None
-    words = tokens(search.sql or "")
-    content, rowid, names = "", "rowid", []
-    for argument in _arguments(words):
-        if len(argument) > 2 and argument[1].text == "=":
-            option, value = fold(argument[0].text), argument[2].name or ""
-            if option == "content":
-                content = value
-            elif option == "content_rowid":
-                rowid = value
-        elif argument and argument[0].name is not None:
-            names.append(argument[0].name)
-    return (content, [rowid, *names]) if content else None
+    arguments = _arguments(tokens(search.sql or ""))
+    given = {fold(a[0].text): a[2] for a in arguments if _is_option(a)}
+    names = [a[0].name for a in arguments if a and not _is_option(a) and a[0].name is not None]
+    content, rowid = given.get("content"), given.get("content_rowid")
+    if content is None or not content.name:
+        return None
+    return content.name, [(rowid.name if rowid is not None else None) or "rowid", *names]
+
+
+def is_contentless(search: SchemaObject) -> bool:
+    """Return True for a full-text index that keeps no values, and takes no change of them.
+
+    https://www.sqlite.org/fts5.html#contentless_tables
+    """
+    if not (search.sql or "").startswith("CREATE VIRTUAL TABLE"):
+        return False
+    given = {
+        fold(a[0].text): a[2].name for a in _arguments(tokens(search.sql or "")) if _is_option(a)
+    }
+    return given.get("content") == "" and "contentless_delete" not in given
+
+
+def _is_option(argument: Sequence[Token]) -> bool:
+    return len(argument) > 2 and argument[1].text == "="
 
 
 def mentioned(sql: str | None) -> frozenset[str]:

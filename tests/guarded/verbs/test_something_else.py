@@ -21,6 +21,7 @@ CREATE TABLE child (
 );
 CREATE VIEW seen AS SELECT a FROM t;
 CREATE TRIGGER busy AFTER INSERT ON t BEGIN SELECT 1; END;
+CREATE TABLE exact (a TEXT) STRICT;
 INSERT INTO t (id, a, b) VALUES (1, 'x', 1), (2, 'y', 7);
 INSERT INTO child VALUES (1, 1, 7, 1, 1, 1);
 """
@@ -59,9 +60,16 @@ REFUSED = [
     pytest.param("add_column('child', 't_id', ForeignKeyField(T, null=True, deferrable='INITIALLY DEFERRED'))", "should refer to t .id. .* deferrable initially deferred", id="a column whose key is checked at once"),
     pytest.param("add_unique('child', 'one')", "another UNIQUE: unique on conflict replace", id="a UNIQUE that replaces rows"),
     pytest.param("add_unique('child', 'one', 'two')", "another UNIQUE: .*on conflict ignore; wanted is unique", id="a UNIQUE of two that ignores rows"),
-    pytest.param("add_foreign_key_constraint('child', 'other', 't', 'b')", "t.b, which is not unique; .*add_unique.'t', 'b'.", id="a key to what is not unique"),
+    pytest.param("add_foreign_key_constraint('child', 'other', 't', 'b')", "foreign key of table 'child' .other. can't refer to t .b., which is not unique; .*add_unique.'t', 'b'.", id="a key to what is not unique"),
     pytest.param("add_constraint('child', 'z', SQL('FOREIGN KEY (other, one) REFERENCES t (b, id)'))", "add_unique.'t', 'b', 'id'.", id="a key to two that are not unique"),
     pytest.param("create_table(Seen)", "table 'seen' can't be created: the name belongs to view 'seen'", id="a table with the name of a view"),
+    pytest.param("add_index('t', ('b',), where='b > 1')", "where takes no text: write SQL\\('b > 1'\\)", id="a condition that is a string"),
+    pytest.param("add_constraint('child', 'z', Check('otter > 0'))", "no such column: otter; did you mean 'other'.*add_constraint, line", id="a CHECK of a column that is not there"),
+    pytest.param("add_constraint('child', 'z', Check('other >'))", "'child' can't be altered: near .*add_constraint, line", id="a CHECK that is no SQL"),
+    pytest.param("add_column_default('child', 'other', SQL('(one + 1)'))", "is not constant .add_column_default, line", id="a default that is not constant"),
+    pytest.param("add_column('exact', 'at', DateTimeField(null=True))", "STRICT table takes INT, INTEGER, REAL, TEXT, BLOB, ANY, and not (DATETIME|VARCHAR.255.);", id="a type that a STRICT table does not take"),
+    pytest.param("alter_column_type('exact', 'a', CharField())", "STRICT table takes INT, INTEGER, REAL, TEXT, BLOB, ANY, and not (DATETIME|VARCHAR.255.);", id="another type that a STRICT table does not take"),
+    pytest.param("add_column('child', 'new', AutoField())", "child.new is a primary key, which only a new table gets", id="a key"),
     pytest.param("add_column('t', 'n', TextField)", "write TextField\\(\\)", id="a class for a field"),
     pytest.param("add_column('t', 'n', 'TEXT')", "needs a field such as CharField", id="a text for a field"),
 ]  # fmt: skip

@@ -12,6 +12,7 @@ CREATE TABLE notes (id INTEGER PRIMARY KEY, body TEXT, seen INT, x REAL);
 CREATE TABLE log (what TEXT);
 CREATE VIRTUAL TABLE found USING fts5 (body, content = 'notes', content_rowid = 'id');
 CREATE VIRTUAL TABLE own USING fts4 (body);
+CREATE VIRTUAL TABLE bare USING fts5 (body, content = '');
 CREATE VIRTUAL TABLE places USING rtree (id, low, high);
 CREATE TRIGGER note_new AFTER INSERT ON notes BEGIN
     INSERT INTO found (rowid, body) VALUES (NEW.id, NEW.body);
@@ -88,6 +89,7 @@ def test_a_statement_of_its_own_may_move_the_rows_of_an_index(database, run, bod
         ("migrator.migrate(migrator.fill('own_content', 'c0body', 'NULL'))", "'own_content' is a part"),
         ("migrator.migrate(migrator.sql('DROP TABLE places_node'))", "part of the virtual table 'places'"),
         ("db.execute_sql('DELETE FROM own_segments')", "a part of the virtual table 'own'"),
+        ("migrator.migrate(migrator.fill('bare', 'body', \"'x'\"))", "'bare' is an index without values"),
         ("migrator.migrate(migrator.fill('found', 'body', \"'x'\"))", "an index over 'notes'"),
     ],
 )  # fmt: skip
