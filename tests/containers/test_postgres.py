@@ -103,6 +103,12 @@ def test_from_a_clean_clone_to_a_ready_server(installation):
     assert done.stdout.startswith("database postgresql://meetings@postgres/meetings\n")
     assert below_where(done.stdout).startswith("nothing to do: 5 of 5 applied")
     assert not installation.database.exists()
+    query = (
+        "SELECT pg_encoding_to_char(encoding), datcollate FROM pg_database WHERE NOT datistemplate"
+    )
+    psql = ("psql", "-U", "meetings", "-Atc", query)
+    done = installation.compose("exec", "-T", "postgres", *psql)
+    assert set(done.stdout.splitlines()) == {"UTF8|C.UTF-8"}
 
 
 def test_a_second_call_changes_nothing(installation):
@@ -165,8 +171,12 @@ def test_it_is_closed_in(installation):
     assert re.search(r"Uid:\s*(\d+)", status)[1] != "0"
 
 
-def test_a_run_has_its_backup(installation):
+def test_the_upgrade_of_the_page_rehearses_and_has_its_backup(installation):
     """By programs of the image: the host needs none."""
+    page = (ROOT / "docs" / "postgresql.md").read_text()
+    block = re.search(r"```sh\ngit pull\n(export COMPOSE_FILE=.*?)```", page, re.DOTALL)[1]
+    if named := installation.environ.get("COMPOSE_FILE"):
+        block = block.replace(BOTH, named.replace("docker-compose.yml", BOTH))
     listing = installation.folder / "server" / "migrations" / "migrate.py"
     text = listing.read_text()
     listing.write_text(
@@ -174,9 +184,9 @@ def test_a_run_has_its_backup(installation):
     )
     (listing.parent / "add_color.py").write_text(ADD_COLOR)
     before = installation.inspect("postgres")["State"]["StartedAt"]
-    done = installation.script("--postgres")
+    done = installation.run("bash", "-e", "-c", block)
     assert done.returncode == 0, done.stderr
-    assert "applying add_color" in done.stdout
+    assert done.stdout.index("would do add_color") < done.stdout.index("applying add_color")
     name = re.search(r"^backup +/data/backups/(\S+)", done.stdout, re.MULTILINE)[1]
     assert (installation.folder / "data" / "backups" / name).read_bytes().startswith(b"PGDMP")
     assert len(set(installation.owners().values())) == 1

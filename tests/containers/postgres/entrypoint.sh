@@ -19,7 +19,9 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     echo "Error: Database is uninitialized and superuser password is not specified." >&2
     exit 1
   }
-  initdb --username "$POSTGRES_USER" --pwfile <(printf '%s\n' "$POSTGRES_PASSWORD")
+  # shellcheck disable=SC2086 # it is a list of options
+  initdb --username "$POSTGRES_USER" --pwfile <(printf '%s\n' "$POSTGRES_PASSWORD") \
+    ${POSTGRES_INITDB_ARGS:-}
   {
     echo "listen_addresses = '*'"
     echo "unix_socket_directories = '/var/run/postgresql'"
