@@ -346,8 +346,18 @@ class PostgresqlDdl:
         self._alter(change.table, f"ALTER COLUMN {quote(change.column)} DROP DEFAULT")
 
     def _set_type(self, change: SetType) -> None:
-        using = f" USING {change.cast or f'{quote(change.column)}::{change.type}'}"
-        self._alter(change.table, f"ALTER COLUMN {quote(change.column)} TYPE {change.type}{using}")
+        column, type_ = quote(change.column), change.type
+        collation = self._collation(change.table, change.column, type_)
+        using = f" USING {change.cast or f'{column}::{type_}'}"
+        self._alter(change.table, f"ALTER COLUMN {column} TYPE {type_}{collation}{using}")
+
+    def _collation(self, table: str, column: str, type_: str) -> str:
+        """The column's own collation, which ALTER TABLE takes away with the type, as SQL."""
+        found = self.table(table)
+        own = next((c.collation for c in (found.columns if found else ()) if c.name == column), "")
+        takes = "SELECT 1 FROM pg_type WHERE oid = to_regtype(%s) AND typcollation <> 0"
+        is_kept = own and self._connection.execute(takes, (type_,)).fetchall()
+        return f" COLLATE {own}" if is_kept else ""
 
     def _add_constraint(self, change: AddConstraint) -> None:
         name = f"CONSTRAINT {quote(change.name)} " if change.name else ""

@@ -111,6 +111,19 @@ def test_a_numbered_column_may_have_any_type(server, run, type_):
     assert rows(server, query) == [(type_,)]
 
 
+@pytest.mark.parametrize(
+    ("type_", "collation"), [("varchar(20)", "C"), ("text", "C"), ("int", None)]
+)
+def test_a_column_keeps_its_collation_with_another_type(server, run, type_, collation):
+    field = f"type('Typed', (Field,), {{'field_type': {type_!r}}})()"
+    run(
+        COLUMN.format(type='varchar(10) COLLATE "C"', value="'7'"),
+        f"migrator.migrate(migrator.alter_column_type('t', 'a', {field}, 'a::int' if {type_!r} == 'int' else None))",
+    )
+    query = "SELECT collname FROM pg_attribute LEFT JOIN pg_collation AS c ON c.oid = attcollation WHERE attrelid = 't'::regclass AND attname = 'a'"
+    assert rows(server, query) == [(collation,)]
+
+
 def test_a_serial_column_with_a_constant_default_is_numbered_no_more(server, run):
     start = "CREATE TABLE t (id serial, a text); ALTER TABLE t ALTER id SET DEFAULT 5"
     run(start, "for _ in '12': migrator.migrate(migrator.add_column_default('t', 'id', 5))")
