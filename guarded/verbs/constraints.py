@@ -16,6 +16,10 @@ from guarded.verbs.columns import is_deferred, names_of, rows_have
 from guarded.verbs.deeds import Deed, Deeds, Skip, So, constraint_name, unique_name
 from guarded.verbs.perform import Look
 
+# In one spelling, which has blanks around a bracket or not.
+FOREIGN_KEY = re.compile(r"foreign key ?\( ?(.+?) ?\) ?references (.+?) ?\( ?(.+?) ?\)")
+UNIQUE = re.compile(r"unique ?\( ?(.+?) ?\)")
+
 
 def add_constraint(look: Look, table: str, name: str | None, constraint: Node) -> Deeds:
     found = look.existing(table)
@@ -36,7 +40,12 @@ def add_constraint(look: Look, table: str, name: str | None, constraint: Node) -
     condition = re.fullmatch(r"\s*CHECK\s*(\(.*\))\s*", wanted, re.IGNORECASE | re.DOTALL)
     if condition and (rows := look.rows.count(found.name, f"NOT {condition[1]}")):
         raise RowsDoNotFit(f"{target} can't be added: {rows_have(rows)} a value that it forbids")
-    _refuse_key(look, found, look.names.spelling(wanted))
+    spelled = look.names.spelling(wanted)
+    _refuse_key(look, found, spelled)
+    if (unique := UNIQUE.match(spelled)) is not None:
+        names = _columns(look, found, unique[1])
+        if names:
+            look.refuse_doubles(found, names)
     yield Deed(Action.ADD, target, AddConstraint(found.name, name or "", wanted))
 
 
@@ -165,17 +174,35 @@ def _refuse_dangling(
 
 def _refuse_key(look: Look, child: Table, spelled: str) -> None:
     """The same for a key that is written as SQL, as far as it can be read here."""
-    key = re.fullmatch(r"foreign key \( (.+?) \) references (.+?) \( (.+?) \)( .*)?", spelled)
-    parent = look.table(key[2]) if key is not None else None
-    if key is None or parent is None:
+    key = FOREIGN_KEY.match(spelled)
+    if key is None:
         return
-    sides = [
-        [look.column(table, name) for name in names.split(" , ")]
-        for table, names in ((child, key[1]), (parent, key[3]))
-    ]
-    names = [[column.name for column in side if column is not None] for side in sides]
-    if [len(side) for side in sides] == [len(side) for side in names]:
-        _refuse_dangling(look, child, names[0], parent, names[1])
+    name, quote = look.names.spelling, look.names.quote
+    parents = [t for t in look.inspector.schema() if name(quote(t)) == key[2]]
+    parent = look.table(parents[0]) if parents else None
+    if parent is None:
+        return
+    names, wanted = _columns(look, child, key[1]), _columns(look, parent, key[3])
+    if names and len(names) == len(wanted):
+        _refuse_dangling(look, child, names, parent, wanted)
+
+
+def _columns(look: Look, table: Table, spelled: str) -> list[str]:
+    """The columns of a list in one spelling; none where one of them is not read here."""
+    known = {look.names.spelling(look.names.quote(c.name)): c.name for c in table.columns}
+    found, rest = list[str](), spelled
+    while rest:
+        # The longest first: a name may have a comma in it.
+        names = (
+            n
+            for n in sorted(known, key=len, reverse=True)
+            if f"{rest},".startswith((f"{n},", f"{n} ,"))
+        )
+        if (name := next(names, None)) is None:
+            return []
+        found.append(known[name])
+        rest = rest[len(name) :].lstrip(" ,")
+    return found
 
 
 def drop_foreign_key_constraint(look: Look, table: str, column_name: str) -> Deeds:

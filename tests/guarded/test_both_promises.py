@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guarded.errors import BrokenPromise, MigrationFailed, Refused
+from guarded.errors import BrokenPromise, MigrationFailed, Refused, RowsDoNotFit
 from tests.conftest import migration
 
 
@@ -215,3 +215,24 @@ def test_plan_does_not_raise_what_the_rows_may_change(database):
     runner = database.runner({"a": migration(body)})
     assert "syntax error" in runner.forecast().unforeseen
     assert runner.up().outcomes
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        'UNIQUE ("some, word")',
+        'UNIQUE (n, "some, word")',
+        'FOREIGN KEY ("Größe") REFERENCES "Other one" ("Some Id")',
+        'FOREIGN KEY ("Größe") REFERENCES "Other one" ("Some Id") ON DELETE CASCADE',
+    ],
+)
+def test_plan_refuses_a_constraint_in_sql_that_rows_break(world, definition):
+    world.run(
+        'CREATE TABLE "Other one" ("Some Id" INTEGER PRIMARY KEY)',
+        'CREATE TABLE t (n INTEGER, "some, word" INTEGER, "Größe" INTEGER)',
+        "INSERT INTO t VALUES (1, 7, 4)",
+        "INSERT INTO t VALUES (1, 7, NULL)",
+    )
+    up = f"migrator.migrate(migrator.add_constraint('t', 'c', SQL({definition!r})))"
+    with pytest.raises(RowsDoNotFit):
+        world.runner({"a": migration(up)}).forecast()
