@@ -136,7 +136,7 @@ class Draw(draw.Draw):
         if self.chance(0.15):
             column = replace(column, check=self.check(column))
         if self.chance(0.15) and plain_type(column) in TEXTUAL:
-            column = replace(column, collate=self.random.choice(("C", "POSIX", "ucs_basic")))
+            column = replace(column, collate=self.random.choice(('"C"', '"POSIX"', "ucs_basic")))
         if self.chance(0.15):
             column = replace(column, comment=self.random.choice(COMMENTS))
         return column

@@ -30,7 +30,7 @@ from tests.simulator.operations import (
     call,
     uses,
 )
-from tests.simulator.postgresql.draw import TEXTUAL, UNORDERED, VALUES, Draw
+from tests.simulator.postgresql.draw import TEXTUAL, UNORDERED, VALUES, WHOLE, Draw
 from tests.simulator.postgresql.schema import (
     Column,
     Schema,
@@ -66,18 +66,15 @@ class DropColumn(operations.DropColumn):
         lost = {"names", "comments"}
         if column.references or any(c.kind == "FOREIGN" for c in table.constraints):
             lost.add(f"keys of {table.name}")
-        if not table.key and not column.generated:
+        if column.generated:  # without what is about it
+            lost |= {f"constraints of {table.name}", f"indexes of {table.name}"}
+        elif not table.key:
             lost.add(f"rows of {table.name}")
         return lost
 
     def down(self, before: schema.Schema, after: schema.Schema) -> list[str]:
         _, column = self.of(before)
         lines = super().down(before, after)
-        if column.collate:
-            lines = [
-                line.replace(f"COLLATE {column.collate}", f'COLLATE "{column.collate}"')
-                for line in lines
-            ]
         return [line.replace(" VIRTUAL", " STORED").replace("AS (", "GENERATED ALWAYS AS (", 1)
                 if column.generated else line for line in lines]  # fmt: skip
 
@@ -95,7 +92,11 @@ class DropTable(operations.DropTable):
         return super().down(before, after) + [call("sql", sql) for sql in before.comments(table)]
 
     def lost(self, before: schema.Schema) -> set[str]:
-        return {"names", "marks"}  # ids that rows have are given out no more
+        table = before.table(self.table)
+        lost = {"names", "marks"}  # ids that rows have are given out no more
+        if any(getattr(c, "identity", "") and c.type not in WHOLE for c in table.columns):
+            lost.add(f"columns of {table.name}")
+        return lost
 
 
 @dataclass(frozen=True)
@@ -264,7 +265,7 @@ def _(one: SetType, schema: Any, rows: ROWS) -> list[str]:
     if column.type == one.type:
         return []
     collate = one.of(one.after(schema))[1].collate
-    collate = f' COLLATE "{collate}"' if collate else ""
+    collate = f" COLLATE {collate}" if collate else ""
     using = schema.sql(one.cast) if one.cast else f"{quote(column.name)}::{one.type}"
     return _alter_column(one, schema, f"TYPE {one.type}{collate} USING {using}")
 
@@ -379,7 +380,7 @@ def _add_column(draw: Draw, schema: Schema, table: Table, column: Any) -> Operat
     if draw.chance(0.2):
         new = replace(new, check=draw.check(new))
     if draw.chance(0.1) and plain_type(new) in TEXTUAL:
-        new = replace(new, collate="C")
+        new = replace(new, collate='"C"')
     indexed = draw.random.choice(("", "", "", "index", "unique" if new.default is None else ""))
     return AddColumn(table.number, new=new, indexed="" if plain_type(new) in UNORDERED else indexed)
 

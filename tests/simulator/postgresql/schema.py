@@ -35,9 +35,12 @@ class Trigger(schema.Trigger):
 class Schema(schema.Schema):
     def _column(self, table: schema.Table, column: schema.Column, style: Style) -> str:
         identity = getattr(column, "identity", "")
-        words = [quote(column.name), SERIAL[column.type] if identity == "SERIAL" else column.type]
+        words = [
+            quote(column.name),
+            SERIAL.get(column.type, column.type) if identity == "SERIAL" else column.type,
+        ]
         if column.collate:
-            words.append(f'COLLATE "{column.collate}"')
+            words.append(f"COLLATE {column.collate}")
         if identity and identity != "SERIAL":
             words.append(f"GENERATED {identity} AS IDENTITY")
         if column.default is not None:

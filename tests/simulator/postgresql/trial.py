@@ -30,7 +30,7 @@ from tests.simulator.postgresql.reference import (
     without_comments,
     work,
 )
-from tests.simulator.postgresql.wire import KINDS, Wire, Wired, hasty
+from tests.simulator.postgresql.wire import AT_COMMIT, KINDS, Wire, Wired, hasty
 from tests.simulator.reference import Sight
 from tests.simulator.shrink import finding_of
 from tests.simulator.trial import (
@@ -46,6 +46,7 @@ from tests.simulator.trial import (
 )
 from tests.simulator.world import Schedule
 
+MESSAGES = 150  # about as many go over the wire in a run
 ENGINE, JUDGE = "simulated", "judge"  # names of databases
 VACUUM = "VACUUM " + ", ".join(
     f"pg_{name}"
@@ -180,7 +181,13 @@ class Trial:
     def judge(self) -> None:
         self.bench.tidy()
         made(self.bench.engine, self.case.start)
-        start = self.sight()
+        if self.case.schedule.fault:
+            self.judge_fault(self.case.schedule.way)
+        else:
+            self.judge_run(self.sight())
+
+    def judge_run(self, start: Sight) -> None:
+        """The run, alone or with others at work; then twice, others' work, and the way back."""
         runner = self.runner()
         foreseen, plan_failed = _outcome(runner.forecast)
         _refuse_crash("plan", plan_failed)
@@ -189,12 +196,13 @@ class Trial:
         done, failed = _outcome(runner.up)
         _refuse_crash("up", failed)
         now = self.sight()
-        self.sent = self.wire.sent
         was, wanted, due, worked = self.expected(acknowledged)
         is_alone = not acknowledged
         if failed is not None:
             self.judge_refusal(failed, due, was, now)
-            self.judge_fault("up", was, was, None)
+            is_told = plan_failed is not None or foreseen.unforeseen is not None
+            if is_alone and not is_told and not self.kinds() & WRITE:
+                raise Finding("plan is up", f"plan foresees no refusal: {failed}")
             return
         if due is Due.REFUSES:
             raise Finding("must refuse", f"up did what can't be done: {self.why}")
@@ -209,11 +217,10 @@ class Trial:
         self.judge_history([(name, "up") for name in self.files])
         self.judge_again(runner, now)
         self.judge_work(worked, marks(self.bench.engine))
-        back = self.judge_down(runner, was, now)
-        if self.case.schedule.way == "up":
-            self.judge_fault("up", was, now, back)
-        elif back is not None:
-            self.judge_fault("down", now, back, None)
+        self.judge_down(was, now)
+
+    def kinds(self) -> set[str]:
+        return {type(o).__name__ for operations in self.case.migrations for o in operations}
 
     def accompany(self) -> list[str]:
         """Let a live application write while the run is on; gives what was acknowledged."""
@@ -325,33 +332,31 @@ class Trial:
             pair = next(p for p in zip(found, wanted) if p[0] != p[1])
             raise Finding("the rules hold", f"{pair[0]}, wanted {pair[1]}")
 
-    def judge_down(self, runner: Runner, was: Sight, now: Sight) -> Sight | None:
-        """Returns what is there then; None where it refused."""
-        lost = self.lost()
+    def judge_down(self, was: Sight, now: Sight) -> None:
+        """All comes back, or the way back is refused and nothing is changed."""
         first = next(iter(self.files))
-        before = self.wire.sent
-        _, failed = _outcome(lambda: runner.down(first))
+        _, failed = _outcome(lambda: self.runner().down(first))
         _refuse_crash("down", failed)
-        if self.case.schedule.way == "down":
-            self.sent = self.wire.sent - before
-        back = self.sight()
         if failed is not None:
-            _differ("refused is unchanged", unmarked(now), unmarked(back))
-            return None
+            _differ("refused is unchanged", unmarked(now), unmarked(self.sight()))
+            return
+        self.judge_back("down brings back", was)
+        if left := self.left():
+            raise Finding("down brings back", f"left: {left}")
+
+    def judge_back(self, oracle: str, was: Sight) -> None:
+        """What is there is what was, but for what nobody promised to bring back."""
+        back, lost = self.sight(), self.lost()
         begins = tuple(f"column {part[11:]}." for part in lost if part.startswith("columns of "))
         begins += ("rows of", "mark of") if "all rows" in lost else ()
         ignored = {part for part in {*was, *back} if part in lost or part.startswith(begins)}
-        raw = back
         if "names" in lost:
             was, back = unnamed(was), unnamed(back)
         if "marks" in lost:
             was, back = unmarked(was), unmarked(back)
         if "comments" in lost:
             was, back = without_comments(was), without_comments(back)
-        _differ("down brings back", was, back, ignored)
-        if left := self.left():
-            raise Finding("down brings back", f"left: {left}")
-        return raw
+        _differ(oracle, was, back, ignored)
 
     def lost(self) -> set[str]:
         schema, lost = self.case.schema, set[str]()
@@ -371,44 +376,66 @@ class Trial:
                 return f"{kind} of {start.table(table.number).name}"
         return part
 
-    def judge_fault(self, way: str, was: Sight, now: Sight, back: Sight | None) -> None:
-        """The run once more, with the fault; then a plain one, and the way ``back``."""
-        schedule = self.case.schedule
-        if not schedule.fault:
-            return
-        first = next(iter(self.files))
-        for path in self.kept():
-            path.unlink()
-        made(self.bench.engine, self.case.start)
+    def judge_fault(self, way: str) -> None:
+        """A run over a wire that breaks; then a plain one finishes, and the way back is there."""
+        was, wanted, due, _ = self.expected([])
+        first, schedule = next(iter(self.files)), self.case.schedule
         if way == "down":
-            self.runner().up()
+            _, failed = _outcome(self.runner().up)
+            if failed is not None:
+                return
+            wanted = self.sight()
         known = self.left()
-        point = min(self.sent, 1 + int(schedule.point * self.sent))
+        # The last message is COMMIT, and nobody knows yet which number it has.
+        point = AT_COMMIT if schedule.point == 1.0 else 1 + int(schedule.point * MESSAGES)
         self.wire = Wire(self.bench.judge, schedule.fault, point)
-        runner = self.runner()
-        _, failed = _outcome(runner.up if way == "up" else lambda: runner.down(first))
+        _, failed = _outcome(self.way(way, first))
         self.wire = Wire(self.bench.judge)
         self.counts.faults += 1
         oracle = f"{way} over a wire that {schedule.fault}"
         _refuse_crash(oracle, failed)
-        found = self.sight()
         everything, history = set(self.files), self.applied()
-        is_done = history == (everything if way == "up" else set())
-        if not is_done and history != (set() if way == "up" else everything):
+        if history not in (set(), everything):
             raise Finding(oracle, f"the history has {sorted(history)}")
-        _differ(oracle, unmarked(now if is_done else was), unmarked(found))
-        if failed is None and not is_done and now is not was:
-            raise Finding(oracle, "it told a success")
-        if not is_done and self.left() != known:
-            raise Finding(oracle, f"left: {self.left()}")
-        if now is was:
-            return
+        is_done = history == (everything if way == "up" else set())
+        if is_done and way == "up" and wanted is None:
+            raise Finding("must refuse", f"up did what can't be done: {self.why}")
+        if is_done and way == "down":
+            self.judge_back(oracle, was)
+        else:
+            there = wanted if is_done or way == "down" else was
+            assert there is not None
+            _differ(oracle, unmarked(there), unmarked(self.sight()))
         if not is_done:
-            self.finish(
-                oracle, self.runner().up if way == "up" else lambda: self.runner().down(first), now
-            )
-        if way == "up" and back is not None:
-            self.finish(f"down after {oracle}", lambda: self.runner().down(first), back)
+            if failed is None:
+                raise Finding(oracle, "it told a success")
+            if self.left() != known:
+                raise Finding(oracle, f"left: {self.left()}")
+            self.finish(oracle, self.way(way, first), due, was, wanted, way)
+        elif way == "up" and wanted is not None:
+            self.judge_down(was, wanted)
+
+    def way(self, way: str, first: str) -> Callable[[], Any]:
+        return self.runner().up if way == "up" else lambda: self.runner().down(first)
+
+    def finish(
+        self, oracle: str, run: Callable[[], Any], due: Due, was: Sight, wanted: Sight | None, way: str
+    ) -> None:  # fmt: skip
+        """A plain run after one that broke does what it has to."""
+        _, failed = _outcome(run)
+        _refuse_crash(way, failed)
+        if failed is not None:
+            if way == "up" and due is Due.DOES:
+                raise Finding(oracle, f"the next run fails: {failed}")
+            there = was if way == "up" else wanted
+            assert there is not None
+            _differ(oracle, unmarked(there), unmarked(self.sight()))
+        elif way == "down":
+            self.judge_back(oracle, was)
+        elif wanted is None:
+            raise Finding("must refuse", f"up did what can't be done: {self.why}")
+        else:
+            _differ(oracle, unmarked(wanted), unmarked(self.sight()))
 
     def applied(self) -> set[str]:
         engine = self.bench.engine
@@ -418,12 +445,6 @@ class Trial:
             "SELECT migration, direction FROM schema_history ORDER BY id"
         ).fetchall()
         return {name for name, direction in dict(rows).items() if direction == "up"}
-
-    def finish(self, oracle: str, run: Any, wanted: Sight) -> None:
-        _, failed = _outcome(run)
-        if failed is not None:
-            raise Finding(oracle, f"the next run fails: {failed}")
-        _differ(oracle, unmarked(wanted), unmarked(self.sight()))
 
 
 def marks(connection: psycopg.Connection[Any]) -> list[Any]:
@@ -446,6 +467,8 @@ AGAIN_ALONE = {
     "RenameColumn", "RenameTable", "DropColumn", "DropTable", "DropNotNull", "SetDefault", "SetType", "Fill",
     "DropConstraint", "DropIndex", "SetNotNull", "DropKey",
 }  # fmt: skip
+# After these nobody knows the rows of a run that has not been.
+WRITE = {"Statement", "Raw", "Fill", "CreateObject"}
 NEVER_AGAIN = {"CreateObject", "Statement", "Raw"}
 
 

@@ -13,11 +13,12 @@ from guarded.backends.postgresql import lock
 from guarded.backends.postgresql.connect import PostgresqlServer
 
 CUT, LOST, FAIL = "is cut", "loses an answer", "fails once"
+AT_COMMIT = -1
 KINDS = (CUT, LOST, FAIL)
 
 
 class Wire:
-    """``point`` is the message at which it breaks, from 1; 0: never.  ``others`` act before theirs."""
+    """``point`` is the message at which it breaks, from 1, or the one of COMMIT; 0: never.  ``others`` act before theirs."""
 
     def __init__(self, admin: psycopg.Connection[Any], kind: str = "", point: int = 0) -> None:
         self.admin, self.kind, self.point = admin, kind, point
@@ -26,7 +27,12 @@ class Wire:
 
     def watch(self, connection: Any) -> None:
         """psycopg sends every message of a connection through its ``wait``."""
-        wait = connection.wait
+        wait, execute = connection.wait, connection.execute
+
+        def executed(query: Any, *arguments: Any, **options: Any) -> Any:
+            if query == "COMMIT" and self.point == AT_COMMIT:
+                self.point = self.sent + 1
+            return execute(query, *arguments, **options)
 
         def watched(*arguments: Any, **options: Any) -> Any:
             self.sent += 1
@@ -46,7 +52,7 @@ class Wire:
                 raise psycopg.OperationalError("the connection is lost")
             return answer
 
-        connection.wait = watched
+        connection.wait, connection.execute = watched, executed
 
     def end(self, connection: Any) -> None:
         pid = connection.info.backend_pid
