@@ -338,6 +338,8 @@ def alter_column_type(
         return
     if why := look.ddl.refusal_of_type(found, present, wanted):
         raise Refused(f"{target} can't become {said}: {why}")
+    if cast is not None:
+        look.foresee_value(found, f"CAST({cast} AS {wanted})")
     altered = look.ddl.altered_by_type(found, present, wanted) if cast is None else {}
     for condition, would in altered.items():
         if rows := look.rows.count(found.name, condition):

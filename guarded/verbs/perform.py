@@ -559,6 +559,14 @@ class Look:
             what = ", ".join(f"{table.name}.{name}" for name in columns)
             raise RowsDoNotFit(f"{what} can't be unique: {rows} rows share a value")
 
+    def foresee_value(self, table: Table, expression: str) -> None:
+        """Raise Refused where a row has no value of the expression.
+
+        Only to foresee it: in a run the database says so itself, and computes it only once.
+        """
+        if self.rows.is_foreseen:
+            self.rows.count(table.name, f"({expression}) IS NULL")
+
     def is_same(self, one: str, two: str) -> bool:
         """Return True if the database takes the two names for one."""
         return self.names.fold(one) == self.names.fold(two)

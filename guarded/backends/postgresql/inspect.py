@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from guarded.backends.postgresql.text import literal, quote
+from guarded.errors import RowsDoNotFit
 from guarded.steps import Kind, Target
 
 if TYPE_CHECKING:
@@ -115,8 +116,16 @@ class Inspector:
     def count(self, table: str, condition: str = "") -> int:
         where = f" WHERE {condition}" if condition else ""
         query = f"SELECT count(*) FROM {quote(table)}{where}"
-        with self.connection.transaction():  # a question that fails must not end the transaction
-            return int(next(iter(self.execute(query)))[0])
+        from psycopg import DataError
+
+        try:
+            with self.connection.transaction():  # a question that fails must not end the run's
+                return int(next(iter(self.execute(query)))[0])
+        except DataError as exc:
+            raise RowsDoNotFit(
+                f"a row of '{table}' has a value that does not fit: {exc.diag.message_primary}; "
+                "change that first"
+            ) from exc
 
     def id_mark(self, table: str) -> int | None:
         from guarded.backends.postgresql import sequences

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guarded.backends.postgresql.connect import locate
-from guarded.errors import DatabaseFailed, MigrationError, MigrationFailed
+from guarded.errors import DatabaseFailed, MigrationError, MigrationFailed, RowsDoNotFit
 from guarded.patience import Patience
 from guarded.run import Runner
 from tests.conftest import migration
@@ -122,6 +122,29 @@ def test_a_column_keeps_its_collation_with_another_type(server, run, type_, coll
     )
     query = "SELECT collname FROM pg_attribute LEFT JOIN pg_collation AS c ON c.oid = attcollation WHERE attrelid = 't'::regclass AND attname = 'a'"
     assert rows(server, query) == [(collation,)]
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("alter_column_type('t', 'a', IntegerField())", "invalid input syntax for type integer"),
+        ("alter_column_type('t', 'a', IntegerField(), 'a::int')", "invalid input syntax"),
+        ("alter_column_type('t', 'id', SmallIntegerField())", "smallint out of range"),
+        ("add_constraint('t', 'c', Check('100 / (id - 2) < 7'))", "division by zero"),
+    ],
+)
+def test_plan_and_up_name_a_value_that_does_not_fit(server, make_project, verb, words):
+    with server.connected() as connection:
+        connection.execute(COLUMN.format(type="text", value="'x'"))
+        connection.execute("INSERT INTO t VALUES (70000, '7')")
+    project = make_project({"a": migration(f"migrator.migrate(migrator.{verb})")})
+    runner = Runner(project, server, Patience(5), backup=False)
+    with pytest.raises(
+        RowsDoNotFit, match=f"^a row of 't' has a value that does not fit: .*{words}"
+    ):
+        runner.forecast()
+    with pytest.raises(MigrationError, match=words):
+        runner.up()
 
 
 def test_a_serial_column_with_a_constant_default_is_numbered_no_more(server, run):
