@@ -126,7 +126,7 @@ class SetType(operations.SetType):
 
     def lost(self, before: schema.Schema) -> set[str]:
         table, column = self.of(before)
-        lost = {f"rows of {table.name}"} if self.cast else set()
+        lost = {"names"} | ({f"rows of {table.name}"} if self.cast else set())
         if column.collate:
             lost.add(f"columns of {table.name}")
         return lost

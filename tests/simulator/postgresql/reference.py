@@ -59,6 +59,7 @@ PARTS = (
 TABLES = f"""SELECT c.relname, array_agg(a.attname ORDER BY a.attname)
     FROM pg_class AS c LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE c.{HERE} AND c.relkind = 'r' GROUP BY c.oid ORDER BY c.relname"""
+CAST = re.compile(r"::[a-z][a-z ]*(\(\d+(,\d+)?\))?(\[\])?|[()]")
 NEAR = tuple(
     (datetime.now(timezone.utc) + timedelta(days=day)).strftime("%Y-%m-%d") for day in (-1, 0, 1, 2)
 )
@@ -146,6 +147,7 @@ def unnamed(found: Sight) -> Sight:
             content = Counter()
             for said, number in found[part].items():
                 text = re.sub(r' INDEX ("(?:[^"]|"")*"|\S+) ON ', " INDEX ON ", said[1])
+                text = CAST.sub("", text)  # a type that comes back leaves other casts behind
                 content[(text, *said[2:])] += number
         changed[part] = content
     return changed

@@ -210,13 +210,17 @@ class Trial:
             raise Finding("plan is up", f"plan refused what up did: {plan_failed}")
         self.counts.applied += 1
         assert wanted is not None and done is not None
-        _differ("rows and objects", wanted, now)
+        if "Statement" in self.kinds():  # sequences are moved behind the ids that it gave
+            _differ("rows and objects", unmarked(wanted), unmarked(now))
+        else:
+            _differ("rows and objects", wanted, now)
         if is_alone and not foreseen.unforeseen:
             for plan, outcome in zip(foreseen.outcomes, done.outcomes):
                 self.judge_steps(_steps(plan), _steps(outcome))
         self.judge_history([(name, "up") for name in self.files])
         self.judge_again(runner, now)
-        self.judge_work(worked, marks(self.bench.engine))
+        if "Statement" not in self.kinds():
+            self.judge_work(worked, marks(self.bench.engine))
         self.judge_down(was, now)
 
     def kinds(self) -> set[str]:
