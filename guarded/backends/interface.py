@@ -241,14 +241,14 @@ class Left(NamedTuple):
 
 class Effects(NamedTuple):
     """The effects of a statement: objects that it makes, values that it loses, columns that it
-    sets, and tables and columns that it renames, each with its new name.  ``is_idle``: it makes or
-    drops what is there, or gone, already."""
+    sets, and tables and columns that it renames, each with its new name.  ``idle`` says why a
+    CREATE or DROP does nothing."""
 
     makes: frozenset[Target] = frozenset()
     takes: tuple[Target, ...] = ()
     sets: tuple[Target, ...] = ()
     renames: tuple[tuple[Target, str], ...] = ()
-    is_idle: bool = False
+    idle: str = ""
 
 
 class Ledger(Protocol):

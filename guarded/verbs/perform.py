@@ -55,7 +55,6 @@ from guarded.verbs.deeds import Deed, Deeds, Skip, So
 from guarded.verbs.undo import INVERSES, Undo, holds, renamed, subject, value_of
 
 SELECTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
-IDLE = "so already"
 READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
 
 
@@ -395,8 +394,8 @@ class Performer:
         rows = self._changed_rows if counts and not self.look.rows.is_foreseen else step.rows
         if counts and rows == 0:
             step = step._replace(action=Action.SKIP, note="no row to change")
-        if is_raw and any(effects.is_idle for _, effects, _ in self._unclaimed):
-            step = step._replace(action=Action.SKIP, note=IDLE)
+        if is_raw and (idle := [e.idle for _, e, _ in self._unclaimed if e.idle]):
+            step = step._replace(action=Action.SKIP, note=idle[0])
         if is_raw:
             step = step._replace(
                 takes=tuple(
@@ -432,8 +431,8 @@ class Performer:
         """A step for each statement that the migration sent past the migrator."""
         for sql, effects, passes in self._unclaimed:
             step = Step(Action.RUN, statement(sql), statements=(sql,), passes=passes)
-            if effects.is_idle:
-                step = step._replace(action=Action.SKIP, note=IDLE)
+            if effects.idle:
+                step = step._replace(action=Action.SKIP, note=effects.idle)
             self._record(
                 step._replace(takes=effects.takes, sets=effects.sets, renames=effects.renames)
             )

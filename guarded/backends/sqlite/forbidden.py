@@ -8,6 +8,7 @@ from __future__ import annotations
 from guarded.backends.sqlite.text import fold
 from guarded.errors import Refused
 from guarded.history import TABLE
+from guarded.steps import Target
 
 # Pragmas that have no effect inside of a transaction, or that would reach around the guards.
 PRAGMAS = {
@@ -30,6 +31,13 @@ PRAGMAS = {
     "locking_mode": "is of one connection; leave it out",
     "schema_version": "is SQLite's own; leave it out",
 }
+
+
+def taken(migration: str, wanted: Target, present: Target) -> Refused:
+    return Refused(
+        f"'{migration}' can't create {wanted.described}: the name belongs to {present.described}; "
+        "rename or drop that first"
+    )
 
 
 def transaction(migration: str, statement: str | None) -> Refused:

@@ -35,7 +35,7 @@ from guarded.steps import Kind, Target
 
 # A statement without these words takes nothing that the authorizer does not tell.
 MAY_TAKE = re.compile(r"\b(REPLACE|NULL)\b", re.IGNORECASE)
-MAKES_OR_DROPS = re.compile(r"\s*(CREATE|DROP)\b", re.IGNORECASE)
+MAKES_OR_DROPS = re.compile(r"\s*(CREATE\s+(?!TEMP)|(?P<drop>DROP\b))", re.IGNORECASE)
 VACUUM = re.compile(r"\s*VACUUM\b", re.IGNORECASE)
 
 Key = tuple[Kind, str]  # of an object, by its folded name
@@ -158,10 +158,15 @@ class SqliteLedger:
         makes = set()
         for target in touched.objects:
             self._culprits.setdefault(_key(target), self._migration)
-            existing = inspect.find(self._execute, target.name or target.table)
+            # Triggers have names of their own.
+            kinds = ("trigger",) if target.kind is Kind.TRIGGER else ("table", "view", "index")
+            existing = inspect.find(self._execute, target.name or target.table, *kinds)
+            is_new = target in touched.creates
+            if is_new and existing is not None and existing.target.kind is not target.kind:
+                raise forbidden.taken(self._migration, target, existing.target)
             if existing is not None and target.kind is Kind.TABLE:
                 self._columns.setdefault(existing.name, self._columns_of(existing.name))
-            if existing is None and target in touched.creates:
+            if existing is None and is_new:
                 makes.add(target)
                 self._meant.add(_key(target))
         for write in touched.writes:
@@ -169,8 +174,9 @@ class SqliteLedger:
             self._suspect(write.table, write.kind, write.column)
         own = [w for w in touched.writes if w.trigger is None]
         sets = {Target(Kind.COLUMN, w.table, w.column) for w in own if w.column is not None}
-        if not touched.objects and not touched.writes and MAKES_OR_DROPS.match(sql):
-            return Effects(is_idle=True)  # IF EXISTS, and it does not; or the other way round
+        verb = MAKES_OR_DROPS.match(sql)
+        if verb is not None and not makes | touched.drops | touched.writes:
+            return Effects(idle="not there" if verb["drop"] else "already there")
         renames = () if is_own else tuple(self._renamed(sql, touched))
         for target, new_name in renames:  # so that nothing is new for its name alone
             if target.kind is Kind.TABLE:

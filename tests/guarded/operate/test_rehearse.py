@@ -79,13 +79,21 @@ def test_a_statement_that_finds_its_object_there_is_skipped(make_runner, connect
         "CREATE TABLE IF NOT EXISTS u (a)",
         "CREATE INDEX IF NOT EXISTS t_a ON t (a)",
         "CREATE VIEW IF NOT EXISTS v AS SELECT a FROM t",
-        "CREATE TRIGGER IF NOT EXISTS g AFTER INSERT ON t BEGIN DELETE FROM u; END",
+        "CREATE TRIGGER IF NOT EXISTS t AFTER INSERT ON t BEGIN DELETE FROM u; END",
         "DROP TABLE IF EXISTS other",
     ]
     body = "\n".join(call.format(sql) for sql in statements)
-    done = rehearse(make_runner({"a": migration(body)}), None, quiet)
+    runner = make_runner({"a": migration(body)})
+    done = rehearse(runner, None, quiet)
     assert [s.action.value for o in done.outcomes for s in o.steps] == [*["run"] * 4, "skip"]
+    runner.up()
+    notes = [s.note for s in runner.again("a").outcomes[0].steps]
+    assert notes == [*["already there"] * 4, "not there"]
     assert done.repeated == ()
+
+
+def test_a_statement_that_makes_a_table_anew_is_not_skipped(make_runner, connect):
+    connect().executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
     body = "db.execute_sql('DROP TABLE IF EXISTS u'); db.execute_sql('CREATE TABLE u (a)')"
     done = rehearse(make_runner({"a": migration(body)}), None, quiet)
     assert [step.target.name for _, step in done.repeated] == [

@@ -70,6 +70,7 @@ REFUSED = [
     pytest.param("add_column('exact', 'at', DateTimeField(null=True))", "STRICT table takes INT, INTEGER, REAL, TEXT, BLOB, ANY, and not (DATETIME|VARCHAR.255.);", id="a type that a STRICT table does not take"),
     pytest.param("alter_column_type('exact', 'a', CharField())", "STRICT table takes INT, INTEGER, REAL, TEXT, BLOB, ANY, and not (DATETIME|VARCHAR.255.);", id="another type that a STRICT table does not take"),
     pytest.param("add_column('child', 'new', AutoField())", "child.new is a primary key, which only a new table gets", id="a key"),
+    pytest.param("sql('CREATE TABLE IF NOT EXISTS seen (a)')", "can't create table 'seen': the name belongs to view 'seen'", id="a statement that finds a view for its table"),
     pytest.param("add_column('t', 'n', TextField)", "write TextField\\(\\)", id="a class for a field"),
     pytest.param("add_column('t', 'n', 'TEXT')", "needs a field such as CharField", id="a text for a field"),
 ]  # fmt: skip
