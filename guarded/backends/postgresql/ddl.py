@@ -54,7 +54,7 @@ BATCH = 500  # rows put back together
 AS_THEY_ARE = (CreateTable, CreateIndex, Fill, FillEach, Refill, Statement)
 PASSED = """
 SELECT relname, pg_stat_get_xact_numscans(oid), relfilenode FROM pg_class
-WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"""
+WHERE relkind = 'r' AND relnamespace = quote_ident(current_schema())::regnamespace"""
 # Changes of a type in which every value stays what it is.
 WIDENING = {
     "smallint": ("integer", "bigint", "numeric", "double precision", "real"),

@@ -27,7 +27,7 @@ class Definition(NamedTuple):
 # Objects of the current schema that no extension brought.  {0} is the catalogue, {1} the prefix of
 # its columns.
 OURS = """
-    {1}namespace = current_schema()::regnamespace AND NOT EXISTS (
+    {1}namespace = quote_ident(current_schema())::regnamespace AND NOT EXISTS (
         SELECT 1 FROM pg_depend AS d
         WHERE d.classid = '{0}'::regclass AND d.objid = o.oid AND d.deptype = 'e')"""
 OF_A_TABLE = f"""

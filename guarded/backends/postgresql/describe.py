@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 SERIALS = {"integer": "SERIAL", "bigint": "BIGSERIAL", "smallint": "SMALLSERIAL"}
 KINDS = {"": "", "s": "STORED", "v": "VIRTUAL"}
-CURRENT = "current_schema()::regnamespace"
+CURRENT = "quote_ident(current_schema())::regnamespace"
 TEMPORARY = "pg_my_temp_schema()"
 # Of an extension's tables, and of partitions, which are a part of their parent.
 TABLES = """

@@ -20,7 +20,7 @@ from guarded.project import Project
 if TYPE_CHECKING:
     from guarded.backends.postgresql.connect import PostgresqlServer
 
-OURS = "relnamespace = current_schema()::regnamespace"
+OURS = "relnamespace = quote_ident(current_schema())::regnamespace"
 LONG = "interval '30 s'"  # a transaction that a run would have to wait for, unless it ends soon
 
 

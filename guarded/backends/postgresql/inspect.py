@@ -41,7 +41,7 @@ RELATION = """
 SELECT o.relkind, coalesce(t.relname, CASE WHEN o.relkind IN ('S', 'c') THEN '' END)
 FROM pg_class AS o LEFT JOIN pg_index AS x ON x.indexrelid = o.oid
 LEFT JOIN pg_class AS t ON t.oid = x.indrelid
-WHERE o.relnamespace = current_schema()::regnamespace AND o.relname = {}"""
+WHERE o.relnamespace = quote_ident(current_schema())::regnamespace AND o.relname = {}"""
 
 
 class Inspector:
@@ -65,7 +65,8 @@ class Inspector:
 
     def has_table(self, name: str) -> bool:
         query = (
-            "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace "
+            "SELECT 1 FROM pg_class WHERE relnamespace = "
+            "quote_ident(current_schema())::regnamespace "
             f"AND relkind IN ('r', 'p', 'f') AND relname = {literal(name)}"
         )
         return bool(self.connection.ask(query).fetchall())
@@ -89,7 +90,10 @@ class Inspector:
         return None
 
     def is_empty(self) -> bool:
-        query = "SELECT 1 FROM pg_class WHERE relnamespace = current_schema()::regnamespace LIMIT 1"
+        query = (
+            "SELECT 1 FROM pg_class WHERE relnamespace = "
+            "quote_ident(current_schema())::regnamespace LIMIT 1"
+        )
         return not list(self.execute(query))
 
     def script(self) -> list[str]:

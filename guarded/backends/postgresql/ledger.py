@@ -30,7 +30,7 @@ from guarded.steps import Kind, Target
 TABLES = """
 SELECT t.oid, t.relname, t.relfilenode, pg_stat_get_xact_tuples_inserted(t.oid),
     pg_stat_get_xact_tuples_deleted(t.oid) FROM pg_class AS t
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relkind IN ('r', 'p', 'f')
+WHERE t.relnamespace = quote_ident(current_schema())::regnamespace AND t.relkind IN ('r', 'p', 'f')
     AND NOT EXISTS (
         SELECT 1 FROM pg_depend AS d
         WHERE d.classid = 'pg_class'::regclass AND d.objid = t.oid AND d.deptype = 'e')"""
@@ -46,7 +46,8 @@ EXPLAINED = re.compile(r"\s*(INSERT|UPDATE|DELETE|MERGE|WITH|SELECT)\b", re.IGNO
 PARTS = """
 SELECT p.relname, c.relname FROM pg_inherits AS h
 JOIN pg_class AS p ON p.oid = h.inhparent JOIN pg_class AS c ON c.oid = h.inhrelid
-WHERE c.relkind IN ('r', 'p', 'f') AND p.relnamespace = current_schema()::regnamespace"""
+WHERE c.relkind IN ('r', 'p', 'f')
+    AND p.relnamespace = quote_ident(current_schema())::regnamespace"""
 # What a statement of the migration's own loses or sets: its table, and the rest of its text.
 LOSES = re.compile(
     r"""\s*(?P<what>DELETE\s+FROM|TRUNCATE(\s+TABLE)?|DROP\s+TABLE(\s+IF\s+EXISTS)?|UPDATE)\s+

@@ -54,7 +54,7 @@ SELECT {DESCRIBED} FROM pg_stat_activity AS a WHERE a.pid IN (
             AND l.mode NOT IN ('AccessShareLock', 'RowShareLock'))
 ) AND a.pid <> pg_backend_pid()"""
 PRESENT = """
-SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+SELECT relname FROM pg_class WHERE relnamespace = quote_ident(current_schema())::regnamespace
     AND relkind IN ('r', 'p') AND relname = ANY (%s)"""
 # What the statements of steps take at most, and what lets others read.
 MODES = {Waits.READERS: "ACCESS EXCLUSIVE", Waits.WRITERS: "SHARE ROW EXCLUSIVE"}

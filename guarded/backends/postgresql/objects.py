@@ -10,7 +10,7 @@ SELECT t.relname, t.relacl::text || coalesce((
     SELECT string_agg(a.attname || a.attacl::text, ' ' ORDER BY a.attnum) FROM pg_attribute AS a
     WHERE a.attrelid = t.oid AND a.attacl IS NOT NULL AND NOT a.attisdropped), '')
 FROM pg_class AS t
-WHERE t.relnamespace = current_schema()::regnamespace AND t.relacl IS NOT NULL
+WHERE t.relnamespace = quote_ident(current_schema())::regnamespace AND t.relacl IS NOT NULL
     AND t.relkind IN ('r', 'p', 'f', 'v', 'm')"""
 CONSTRAINTS = ("constraint", "foreign key", "foreign key outside")
 Objects = dict[Target, str]

@@ -19,7 +19,8 @@ FROM pg_class AS s JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d
 JOIN pg_class AS t ON t.oid = d.refobjid
 JOIN pg_attribute AS a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
 JOIN pg_sequence AS q ON q.seqrelid = s.oid
-WHERE s.relkind = 'S' AND t.relnamespace = current_schema()::regnamespace AND q.seqincrement > 0
+WHERE s.relkind = 'S' AND t.relnamespace = quote_ident(current_schema())::regnamespace
+    AND q.seqincrement > 0
     AND CASE s.relkind WHEN 'S' THEN has_sequence_privilege(s.oid, 'SELECT') END
     AND has_table_privilege(t.oid, 'SELECT')"""
 

@@ -93,6 +93,21 @@ def test_a_row_is_found_by_a_key_of_any_type(server, run, type_):
     assert rows(server, "SELECT a FROM t") == [("x",)]
 
 
+@pytest.mark.parametrize("schema", ["Mixed Case", "UPPER", "select", 'quo"te', "dot.ted"])
+def test_a_schema_may_have_any_name(server, make_project, schema):
+    quoted = '"' + schema.replace('"', '""') + '"'
+    with server.connected() as connection:
+        connection.execute(f"CREATE SCHEMA {quoted}; SET search_path = {quoted}")
+        connection.execute(COLUMN.format(type="text", value="'x'"))
+    found = server.at(options=f"-csearch_path={quoted}".replace(" ", "\\ "))
+    project = make_project({"a": migration(DROP, ADD.format(type="text"))})
+    runner = Runner(project, found, Patience(5), backup=False)
+    assert len(runner.forecast().outcomes) == 1
+    assert len(runner.up().outcomes) == 1
+    runner.down()
+    assert rows(found, "SELECT a FROM t ORDER BY id") == [("x",), (None,)]
+
+
 def test_a_column_that_comes_back_moves_no_sequence(server, run):
     start = "CREATE TABLE t (id serial PRIMARY KEY, a text); INSERT INTO t VALUES (900, 'x')"
     run(start, DROP, ADD.format(type="text"))
