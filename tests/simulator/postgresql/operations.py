@@ -140,6 +140,20 @@ class SetDefault(operations.SetDefault):
 
 
 @dataclass(frozen=True)
+class AddField(AddColumn):
+    """A field of Peewee's; ``value`` is SQL for the rows that are there, if it has one for them."""
+
+    source: str = ""
+    value: str = ""
+
+    def up(self, schema: schema.Schema) -> list[str]:
+        return [call("add_column", schema.names[self.table], self.new.name, raw=self.source)]
+
+    def due(self, schema: schema.Schema, rows: ROWS) -> Due:
+        return Due.DOES
+
+
+@dataclass(frozen=True)
 class AddUnique(Operation):
     def due(self, schema: schema.Schema, rows: ROWS) -> Due:
         return Due.MAY
@@ -216,6 +230,17 @@ def _(one: AddColumn, schema: Any, rows: ROWS) -> list[str]:
     made = _alter(one, schema, f"ADD COLUMN {schema_column(after, table, one.new)}")
     if one.indexed:
         made.append(after.created_index(table, table.indexes[-1]))
+    return made
+
+
+@native.register
+def _(one: AddField, schema: Any, rows: ROWS) -> list[str]:
+    column = replace(one.new, default=one.value or one.new.default)
+    made = _alter(
+        one, schema, f"ADD COLUMN {schema_column(schema, schema.table(one.table), column)}"
+    )
+    if one.value:
+        made += _alter(one, schema, f"ALTER COLUMN {quote(column.name)} DROP DEFAULT")
     return made
 
 
@@ -385,6 +410,12 @@ def _add_column(draw: Draw, schema: Schema, table: Table, column: Any) -> Operat
     return AddColumn(table.number, new=new, indexed="" if plain_type(new) in UNORDERED else indexed)
 
 
+def _add_field(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation:
+    source, type_, default, value = draw.random.choice(FIELDS)
+    new = Column(draw.number(), draw.plain_name(), type_, bool(default or value), default or None)
+    return AddField(table.number, new=new, source=source, value=value)
+
+
 def _drop_column(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation:
     return DropColumn(table.number, column.number)
 
@@ -546,6 +577,22 @@ def _raw(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation:
     )
 
 
+# A field, its type, its default, and what rows that are older get.
+FIELDS = (
+    ("CharField(default='x')", "VARCHAR(255)", "'x'", ""),
+    ("TextField(null=True, default='only new')", "TEXT", "", ""),
+    ("BooleanField(default=False)", "BOOLEAN", "FALSE", ""),
+    ("BooleanField(constraints=[Default(1)])", "BOOLEAN", "TRUE", ""),
+    ("IntegerField(default=-5)", "INTEGER", "-5", ""),
+    ("BigIntegerField(default=lambda: 9223372036854775807)", "BIGINT", "", "9223372036854775807"),
+    ("FloatField(default=0.1)", "REAL", "0.1", ""),
+    ("DecimalField(max_digits=8, decimal_places=2, null=True)", "NUMERIC(8, 2)", "", ""),
+    ("DateTimeField(null=True)", "TIMESTAMPTZ", "", ""),
+    ("DateTimeField(constraints=[SQL('DEFAULT CURRENT_TIMESTAMP')])", "TIMESTAMPTZ", "CURRENT_TIMESTAMP", ""),
+    ("UUIDField(null=True)", "UUID", "", ""),
+    ("BlobField(default=lambda: b'a')", "BYTEA", "", "'\\x61'"),
+    ("CharField(max_length=10, default=lambda: \"it's\")", "VARCHAR(10)", "", "'it''s'"),
+)  # fmt: skip
 # Types that take most values of each other.
 FAMILIES = (
     ("SMALLINT", "INTEGER", "BIGINT", "NUMERIC", "NUMERIC(8, 2)", "REAL", "DOUBLE PRECISION", "TEXT"),
@@ -557,5 +604,5 @@ MAKERS: tuple[Callable[[Draw, Any, Table, Any], Operation | None], ...] = (
     _add_column, _add_column, _drop_column, _drop_column, _rename_column, _rename_table, _set_not_null,
     _drop_not_null, _set_default, _set_default, _set_type, _set_type, _set_type, _fill, _drop_table, _create_table,
     _add_index, _drop_index, _add_constraint, _drop_constraint, _add_key, _drop_key, _statement, _create_object,
-    _add_unique, _raw,
+    _add_unique, _raw, _add_field, _add_field,
 )  # fmt: skip

@@ -16,7 +16,7 @@ import psycopg
 from tests.simulator.reference import Sight
 from tests.simulator.schema import Schema, quote
 
-HERE = "relnamespace = 'public'::regnamespace AND c.relname NOT LIKE 'schema\\_history%'"
+HERE = "relnamespace = quote_ident(current_schema())::regnamespace AND c.relname NOT LIKE 'schema\\_history%'"
 # Each gives the part of the sight that it is, and what is said of it.
 PARTS = (
     f"""SELECT CASE c.relkind WHEN 'S' THEN 'sequence ' ELSE 'relation ' END || c.relname, c.relkind,
@@ -43,7 +43,7 @@ PARTS = (
     f"""SELECT 'rule ' || r.rulename, pg_get_ruledef(r.oid) FROM pg_rewrite AS r
     JOIN pg_class AS c ON c.oid = r.ev_class WHERE c.{HERE} AND c.relkind = 'r'""",
     """SELECT 'function ' || proname, pg_get_functiondef(oid) FROM pg_proc
-    WHERE pronamespace = 'public'::regnamespace""",
+    WHERE pronamespace = quote_ident(current_schema())::regnamespace""",
     f"""SELECT 'mark of ' || c.relname, pg_sequence_last_value(c.oid), s.seqtypid::regtype::text, s.seqstart,
         s.seqincrement, s.seqmin, s.seqmax, s.seqcycle, t.relname, a.attname, d.deptype
     FROM pg_class AS c JOIN pg_sequence AS s ON s.seqrelid = c.oid LEFT JOIN pg_depend AS d

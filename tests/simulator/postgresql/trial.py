@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from guarded.backends.postgresql.connect import locate
 from guarded.patience import Patience
@@ -32,6 +33,7 @@ from tests.simulator.postgresql.reference import (
 )
 from tests.simulator.postgresql.wire import AT_COMMIT, KINDS, Wire, Wired, hasty
 from tests.simulator.reference import Sight
+from tests.simulator.schema import quote
 from tests.simulator.shrink import finding_of
 from tests.simulator.trial import (
     Case,
@@ -46,7 +48,9 @@ from tests.simulator.trial import (
 )
 from tests.simulator.world import Schedule
 
+IDLE = TransactionStatus.IDLE
 MESSAGES = 150  # about as many go over the wire in a run
+SCHEMAS = ("public", "public", "Mixed Case", "select")
 ENGINE, JUDGE = "simulated", "judge"  # names of databases
 VACUUM = "VACUUM " + ", ".join(
     f"pg_{name}"
@@ -82,7 +86,13 @@ def drawn(seed: int) -> Case:
         if is_over:
             break
     writing = tuple(draw.writes(now, 6))
-    return Case(schema, start, tuple(migrations), writing, (), _schedule(draw, schema))
+    settings = (draw.random.choice(SCHEMAS),)
+    return Case(schema, start, tuple(migrations), writing, settings, _schedule(draw, schema))
+
+
+def schema_of(case: Case) -> str:
+    """The name of the schema in which all happens."""
+    return case.settings[0] if case.settings else SCHEMAS[0]
 
 
 def _schedule(draw: Draw, schema: Any) -> Schedule:
@@ -94,7 +104,8 @@ def _schedule(draw: Draw, schema: Any) -> Schedule:
         point = 1.0 if draw.chance(0.2) else draw.random.random()
         way = draw.random.choice(("up", "up", "down"))
         return replace(made, fault=draw.random.choice(KINDS), point=point, way=way)
-    return replace(made, writes=tuple(draw.writes(schema, draw.random.choice((1, 3, 6)))))
+    writes = tuple(draw.writes(schema, draw.random.choice((1, 3, 6))))
+    return replace(made, writes=writes, readers=draw.random.choice((0, 0, 5, 40)))
 
 
 class Bench:
@@ -128,12 +139,16 @@ class Bench:
         self.judge.close()
 
 
-def made(connection: psycopg.Connection[Any], start: tuple[str, ...]) -> None:
+def made(connection: psycopg.Connection[Any], case: Case) -> None:
     """Make the database anew.  Raises Unusable."""
+    schema = quote(schema_of(case))
     connection.execute("SET lock_timeout = '10s'")  # of a session that has just been ended
-    connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    connection.execute(
+        f"DROP SCHEMA IF EXISTS {', '.join(map(quote, SCHEMAS))} CASCADE; CREATE SCHEMA {schema}; "
+        f"SET search_path = {schema}"
+    )
     connection.execute("SET lock_timeout = '20ms'")
-    for sql in start:
+    for sql in case.start:
         try:
             connection.execute(sql)
         except (psycopg.IntegrityError, psycopg.DataError) as exc:
@@ -160,8 +175,10 @@ class Trial:
             name="simulated", version="1", directory=self.folder / "migrations", listed=list(self.files),
             models=lambda: Models(()), migrator=migrator, location=lambda: "",
         )  # fmt: skip
-        url = self.bench.server.url(ENGINE, options="-cTimeZone%3DUTC")
-        server = Wired(locate(url).parameters, folder=self.folder / "backups")
+        parameters = dict(locate(self.bench.server.url(ENGINE)).parameters)
+        path = quote(schema_of(self.case)).replace(" ", "\\ ")
+        parameters["options"] = f"-cTimeZone=UTC -csearch_path={path}"
+        server = Wired(parameters, folder=self.folder / "backups")
         server.wire = self.wire
         return Runner(project, server, Patience(600), backup=False)
 
@@ -180,7 +197,7 @@ class Trial:
 
     def judge(self) -> None:
         self.bench.tidy()
-        made(self.bench.engine, self.case.start)
+        made(self.bench.engine, self.case)
         if self.case.schedule.fault:
             self.judge_fault(self.case.schedule.way)
         else:
@@ -195,6 +212,7 @@ class Trial:
         acknowledged = self.accompany()
         done, failed = _outcome(runner.up)
         _refuse_crash("up", failed)
+        self.end()
         now = self.sight()
         was, wanted, due, worked = self.expected(acknowledged)
         is_alone = not acknowledged
@@ -227,32 +245,42 @@ class Trial:
         return {type(o).__name__ for operations in self.case.migrations for o in operations}
 
     def accompany(self) -> list[str]:
-        """Let a live application write while the run is on; gives what was acknowledged."""
+        """Let a live application write while the run is on; gives what was acknowledged.
+
+        ``readers`` of the schedule is for how many messages a transaction of it stays open.
+        """
         schedule, found = self.case.schedule, list[str]()
-        random = Random(schedule.seed)
+        random, other = Random(schedule.seed), self.bench.engine
         self.wire.sent = 0
 
-        def write(sql: str) -> Callable[[], None]:
-            def act() -> None:
-                before = marks(self.bench.engine)
-                try:
-                    self.bench.engine.execute(sql)
-                except psycopg.Error:
-                    put_marks(self.bench.engine, before)
-                    return
-                found.append(sql)
+        def write(sql: str) -> None:
+            before = marks(other)
+            try:
+                if schedule.readers and other.info.transaction_status is IDLE:
+                    other.execute("BEGIN")
+                    self.wire.after(schedule.readers, end)
+                with other.transaction():
+                    other.execute(sql)
+                    other.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            except psycopg.Error:
+                put_marks(other, before)
+                return
+            found.append(sql)
 
-            return act
+        def end() -> None:
+            if other.info.transaction_status is not IDLE:
+                other.execute("COMMIT")
 
         for sql in schedule.writes:
-            self.wire.others.setdefault(random.randrange(1, 150), []).append(write(sql))
+            self.wire.after(random.randrange(1, MESSAGES), partial(write, sql))
+        self.end = end
         return found
 
     def expected(self, acknowledged: list[str]) -> tuple[Sight, Sight | None, Due, list[Any]]:
         """The database before and after by native statements, and what others' work gives then."""
         self.wire.others.clear()
         judge = self.bench.judge
-        made(judge, self.case.start)
+        made(judge, self.case)
         for sql in acknowledged:
             judge.execute(sql)
         was = sight(judge)

@@ -25,6 +25,10 @@ class Wire:
         self.sent = 0
         self.others: dict[int, list[Callable[[], None]]] = {}
 
+    def after(self, messages: int, act: Callable[[], None]) -> None:
+        """Let ``act`` happen before the message that is so many further."""
+        self.others.setdefault(self.sent + messages, []).append(act)
+
     def watch(self, connection: Any) -> None:
         """psycopg sends every message of a connection through its ``wait``."""
         wait, execute = connection.wait, connection.execute
@@ -73,5 +77,9 @@ class Wired(PostgresqlServer):
 @contextmanager
 def hasty() -> Iterator[None]:
     """Whoever waits for a lock in the block does so for a moment; a message is its clock."""
-    with patch.object(lock, "LOCK_TIMEOUT", "20ms"), patch.object(lock, "PAUSE", 0.0):
+    with (
+        patch.object(lock, "LOCK_TIMEOUT", "20ms"),
+        patch.object(lock, "PAUSE", 0.0),
+        patch.object(lock, "POLL", 0.0),
+    ):
         yield
