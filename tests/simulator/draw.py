@@ -112,11 +112,12 @@ RESERVED = {"default", "values", "select"}
 
 
 class Draw:
-    """Draws from one Random, and never gives a name twice."""
+    """Draws from one Random.  A name is given twice only when nothing has it any more."""
 
     def __init__(self, random: Random) -> None:
         self.random = random
         self.taken: set[str] = set()
+        self.free: list[str] = []
         self.last = 0
 
     def chance(self, share: float) -> bool:
@@ -132,6 +133,10 @@ class Draw:
             name = f"{self.random.choice(NAMES)}{len(self.taken)}"
         self.taken.add(name.lower())
         return name
+
+    def name_again(self) -> str:
+        """One that something else had before, if there is one."""
+        return self.random.choice(self.free) if self.free else self.name()
 
     def plain_name(self) -> str:
         """One that Peewee takes for a field."""

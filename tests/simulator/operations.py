@@ -762,6 +762,8 @@ def _add_column(draw: Draw, schema: Schema, table: Table, column: Column) -> Ope
     if draw.chance(0.1):
         new = replace(new, collate="NOCASE")
     indexed = draw.random.choice(("", "", "", "index", "unique" if new.default is None else ""))
+    if draw.chance(0.3) and not indexed:
+        new = replace(new, name=draw.name_again())
     return AddColumn(table.number, new=new, indexed=indexed)
 
 
@@ -770,11 +772,13 @@ def _drop_column(draw: Draw, schema: Schema, table: Table, column: Column) -> Op
 
 
 def _rename_column(draw: Draw, schema: Schema, table: Table, column: Column) -> Operation:
-    return RenameColumn(table.number, column.number, new=draw.name())
+    new = draw.name_again() if draw.chance(0.3) else draw.name()
+    return RenameColumn(table.number, column.number, new=new)
 
 
 def _rename_table(draw: Draw, schema: Schema, table: Table, column: Column) -> Operation:
-    return RenameTable(table.number, new=draw.name())
+    new = draw.name_again() if draw.chance(0.3) else draw.name()
+    return RenameTable(table.number, new=new)
 
 
 def _set_not_null(draw: Draw, schema: Schema, table: Table, column: Column) -> Operation:

@@ -83,7 +83,9 @@ def drawn(seed: int) -> Case:
             is_over = not made.is_possible(now)
             if is_over:
                 break
-            now = made.after(now)
+            then = made.after(now)
+            draw.free = sorted({*draw.free, *now.names.values()} - {*then.names.values()})
+            now = then
         if operations:
             migrations.append(tuple(operations))
         if is_over:
