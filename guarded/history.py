@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from guarded.backends.interface import Execute, Inspector
 
 # The first word of an item of ``made`` that is no target.
-FOUND, KEPT = "found", "kept"
+FOUND, KEPT, GONE, GONE_FOUND = "found", "kept", "gone", "gone found"
 TABLE = "schema_history"
 COLUMNS = "id, migration, direction, checksum, at, duration_ms, versions, backup, made"
 CREATE = f"""CREATE TABLE {TABLE} (
@@ -50,13 +50,21 @@ class Entry(NamedTuple):
         import json
 
         items = json.loads(self.made_json)
-        found = frozenset(Found(*item[1:]) for item in items if item[0] == FOUND)
-        kept = next((item[1:] for item in items if item[0] == KEPT), None)
-        targets = (t for item in items if item[0] not in (FOUND, KEPT) for t in _targets(item))
-        if kept is not None:
-            path, sha256, rows, unkept = kept
-            return Made(frozenset(targets), found, Kept(path, sha256, rows, tuple(unkept)))
-        return Made(frozenset(targets), found)
+        parts: dict[str, list[Any]] = {}
+        for item in items:
+            is_marked = isinstance(item, list) and item[0] in (FOUND, KEPT, GONE, GONE_FOUND)
+            word, rest = (item[0], item[1:]) if is_marked else ("", item)
+            parts.setdefault(word, []).append(rest)
+        kept = None
+        for path, sha256, rows, unkept in parts.get(KEPT, ()):
+            kept = Kept(path, sha256, rows, tuple(unkept))
+        return Made(
+            frozenset(t for item in parts.get("", ()) for t in _targets(item)),
+            frozenset(Found(*fact) for fact in parts.get(FOUND, ())),
+            kept,
+            frozenset(t for item in parts.get(GONE, ()) for t in _targets(item)),
+            frozenset(Found(*fact) for fact in parts.get(GONE_FOUND, ())),
+        )
 
 
 def read(inspector: Inspector) -> tuple[Entry, ...]:
@@ -116,9 +124,10 @@ def append(
     """Add a row, dated now."""
     import json
 
-    items: list[Any] = sorted([t.kind.value, t.table, t.name or ""] for t in made.targets)
-    facts = sorted(made.found, key=lambda fact: fact[:3])
-    items += [[FOUND, *fact] if fact.value is not None else [FOUND, *fact[:3]] for fact in facts]
+    items: list[Any] = _sorted(made.targets)
+    items += [[FOUND, *fact] for fact in _facts(made.found)]
+    items += [[GONE, *target] for target in _sorted(made.gone)]
+    items += [[GONE_FOUND, *fact] for fact in _facts(made.gone_found)]
     items += [[KEPT, *made.kept]] if made.kept else []
     execute(
         f"INSERT INTO {TABLE} (migration, direction, checksum, duration_ms, versions, backup, made)"
@@ -133,6 +142,14 @@ def append(
             json.dumps(items, ensure_ascii=False),
         ),
     )
+
+
+def _sorted(targets: Iterable[Target]) -> list[list[str]]:
+    return sorted([t.kind.value, t.table, t.name or ""] for t in targets)
+
+
+def _facts(found: Iterable[Found]) -> list[list[str]]:
+    return sorted([part for part in fact if part is not None] for fact in found)
 
 
 def _targets(item: Any) -> Iterable[Target]:

@@ -161,11 +161,14 @@ class Kept(NamedTuple):
 class Made(NamedTuple):
     """The result of an ``up`` in this database.  Its ``down`` may drop only ``targets``, which it
     created, keeps ``found``, which its verbs found done already, and refills from ``kept``, the
-    values that it dropped."""
+    values that it dropped.  ``gone`` and ``gone_found`` are the same of tables and columns that it
+    dropped, by their names of then."""
 
     targets: frozenset[Target] = frozenset()
     found: frozenset[Found] = frozenset()
     kept: Kept | None = None
+    gone: frozenset[Target] = frozenset()
+    gone_found: frozenset[Found] = frozenset()
 
 
 class Outcome(NamedTuple):

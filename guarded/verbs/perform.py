@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -164,6 +164,8 @@ def run_script(
             frozenset(performer.made),
             frozenset(performer.found),
             performer.kept(),
+            frozenset(performer.gone),
+            frozenset(performer.gone_found),
         )
         if direction is Direction.UP
         else Made(),
@@ -191,6 +193,8 @@ class Performer:
         self.steps: list[Step] = []
         self.made: set[Target] = set()
         self.found: set[Found] = set()
+        self.gone: set[Target] = set()
+        self.gone_found: set[Found] = set()
         self._changed: set[Found] = set()  # what is so because of this migration
         self.last_statement = ""
         self.doing: tuple[str, int | None] | None = None  # the verb and its line
@@ -208,7 +212,7 @@ class Performer:
                 why = "kept: it was so before this migration"
                 self._note(Step(Action.SKIP, target, why))
                 return
-        if name == "rename_table":
+        if name in ("rename_table", "rename_column", "drop_column"):
             self.refill()  # what statements made under the name that goes
         for item in verb(self.look, *arguments):
             if isinstance(item, So):
@@ -226,7 +230,7 @@ class Performer:
     def _find(self, verb: str, target: Target) -> None:
         """Note what was so before this migration, and not of anything that it made or changed."""
         fact = found(verb, target)
-        if fact not in self._changed and self.made.isdisjoint({target, table_of(target.table)}):
+        if fact not in self._changed and not self._has_made(target):
             self.found.add(fact._replace(value=value_of(self.look, fact)))
 
     def settle(self) -> None:
@@ -266,14 +270,45 @@ class Performer:
         if isinstance(change, AddColumn):
             self.look.rows.doubt(change.table, self.look.names.quote(change.column))
         if deed.makes:
-            self.made.add(deed.target)
+            self._make({deed.target})
             self.refill()
+        if deed.loses:
+            self._drop(deed.target)
         if deed.renamed_to is not None:
             self._follow(deed.target, deed.renamed_to)
             self._follow_constraints(deed.target, deed.renamed_to, constraints)
 
+    def _make(self, targets: Set[Target]) -> None:
+        self.made |= targets
+        if self.look.undo is not None:
+            for target in targets:
+                self.look.undo.come_back(target)
+
+    def _drop(self, target: Target) -> None:
+        """Put aside what is known of a table or column that went: another may get its name."""
+
+        def is_of(table: str, name: str | None) -> bool:
+            return table == target.table and target.name in (None, name)
+
+        kinds = (Kind.TABLE, Kind.COLUMN)  # an index is known by its name alone
+        made = {t for t in self.made if t.kind in kinds and is_of(t.table, t.name)}
+        found = {fact for fact in self.found if is_of(fact.table, fact.name)}
+        self.gone |= made
+        self.gone_found |= found
+        self.made -= made
+        self.found -= found
+        self._changed = {fact for fact in self._changed if not is_of(fact.table, fact.name)}
+        self._refilled = {t for t in self._refilled if not is_of(t.table, t.name)}
+
+    def _has_made(self, target: Target) -> bool:
+        """Return True if this migration made it, or its table."""
+        return not self.made.isdisjoint({target, table_of(target.table)})
+
     def _keep(self, step: Step) -> Step:
-        """Keep the values that the step takes, and say how many."""
+        """Keep the values that the step takes, and say how many.  Those of what this migration
+        made itself were not there before, and need not come back."""
+        if self._has_made(step.target):
+            return step
         stored = self.look.inspector.table(step.target.table)
         if self._keeper is None:
             self._keeper = self._make_keeper()
@@ -346,7 +381,7 @@ class Performer:
             effects = self.ledger.before(
                 sql, params or (), meant=self._means_all, is_own=self._is_own
             )
-            self.made |= effects.makes
+            self._make(effects.makes)
             self.last_statement = sql
             if not (self._means_all or self._is_own):  # past the verbs
                 self._watcher.works(Step(Action.RUN, statement(sql)))

@@ -35,8 +35,20 @@ class Undo:
     def __init__(self, fold: Callable[[str], str], made: Made) -> None:
         self._fold = fold
         self._made = {self._key(target) for target in made.targets}
-        self._found = {
-            fact._replace(table=fold(fact.table), name=self._name(fact.name)) for fact in made.found
+        self._found = {self._folded(fact) for fact in made.found}
+        self._gone = {self._key(target) for target in made.gone}
+        self._gone_found = {self._folded(fact) for fact in made.gone_found}
+
+    def _folded(self, fact: Found) -> Found:
+        return fact._replace(table=self._fold(fact.table), name=self._name(fact.name))
+
+    def come_back(self, target: Target) -> None:
+        """Know again what the ``up`` made and found of a table or column that it dropped."""
+        table, name = self._fold(target.table), self._fold(target.name or "")
+        is_table = target.kind is Kind.TABLE
+        self._made |= {k for k in self._gone if k[1] == table and (is_table or k[2] == name)}
+        self._found |= {
+            f for f in self._gone_found if f.table == table and (is_table or f.name == name)
         }
 
     def follow(self, target: Target, new_name: str) -> None:

@@ -137,6 +137,36 @@ THERE_AND_BACK = [
         "migrator.migrate(migrator.rename_table('new', 't'), migrator.rename_table('t', 'old'))",
         id="a table that had its name already has it again",
     ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.add_column('t', 'b', IntegerField(null=True)), migrator.drop_column('t', 'b'), migrator.rename_column('t', 'a', 'b'))",
+        "migrator.migrate(migrator.rename_column('t', 'b', 'a'), migrator.add_column('t', 'b', IntegerField(null=True)), migrator.drop_column('t', 'b'))",
+        id="a column that was made is told from one that gets its name",
+    ),
+    pytest.param(
+        f"{KEY} DEFAULT 'd'); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.drop_column('t', 'a'), migrator.add_column('t', 'a', IntegerField(default=1)), migrator.drop_column('t', 'a'))",
+        "migrator.migrate(migrator.add_column('t', 'a', IntegerField(default=1))); migrator.migrate(migrator.drop_column('t', 'a'), migrator.add_column('t', 'a', TextField(null=True, constraints=[SQL(\"DEFAULT 'd'\")])))",
+        id="values come back into the column that was there first",
+    ),
+    pytest.param(
+        f"{KEY}); INSERT INTO t VALUES (1, 'x')",
+        "migrator.migrate(migrator.drop_column('t', 'a'), migrator.add_column('t', 'a', IntegerField(default=1))); db.execute_sql('UPDATE t SET a = 2'); migrator.migrate(migrator.drop_column('t', 'a'))",
+        "migrator.migrate(migrator.add_column('t', 'a', IntegerField(default=1))); migrator.migrate(migrator.drop_column('t', 'a'), migrator.add_column('t', 'a', TextField(null=True)))",
+        id="values of a column that was made do not come back",
+    ),
+    pytest.param(
+        f"{KEY}); CREATE TABLE u (id INTEGER PRIMARY KEY, b TEXT); INSERT INTO t VALUES (1, 'x'); INSERT INTO u VALUES (2, 'y')",
+        "migrator.migrate(migrator.add_column('u', 'a', TextField(null=True)), migrator.drop_table('u'), migrator.rename_table('t', 'u'))",
+        "migrator.migrate(migrator.rename_table('u', 't'), migrator.sql('CREATE TABLE u (id INTEGER PRIMARY KEY, b TEXT, a TEXT)'), migrator.drop_column('u', 'a')); assert [c[1] for c in db.execute_sql('PRAGMA table_info(u)')] == ['id', 'b']",
+        id="a table that was dropped is told from one that gets its name",
+    ),
+    pytest.param(
+        f"{KEY}, b TEXT NOT NULL DEFAULT 'd'); INSERT INTO t VALUES (1, 'x', 'y')",
+        "migrator.migrate(migrator.drop_not_null('t', 'a'), migrator.drop_column('t', 'a'), migrator.rename_column('t', 'b', 'a'), migrator.drop_not_null('t', 'a'))",
+        "migrator.migrate(migrator.add_not_null('t', 'a'), migrator.rename_column('t', 'a', 'b'), migrator.add_column('t', 'a', TextField(null=True)), migrator.add_not_null('t', 'a'))",
+        id="a fact about a column is none about one that gets its name",
+    ),
 ]  # fmt: skip
 
 
