@@ -157,6 +157,7 @@ def sources(case: Case) -> tuple[dict[str, str], list[Schema]]:
     for number, operations in enumerate(case.migrations):
         ups: list[tuple[bool, str]] = []
         downs: list[str] = []
+        made = set[tuple[type[Operation], int, int]]()
         for one in operations:
             if not one.fits(schema):
                 continue
@@ -165,7 +166,10 @@ def sources(case: Case) -> tuple[dict[str, str], list[Schema]]:
             if not one.is_possible(schema):
                 break
             then = one.after(schema)
-            downs[:0] = one.down(schema, then)
+            # What the same migration made before is undone with that.
+            if then != schema or (type(one), one.table, one.column) not in made:
+                downs[:0] = one.down(schema, then)
+            made.add((type(one), one.table, one.column))
             schema = then
         body = "\n\n\ndef up(migrator, db):\n" + _lines(ups)
         body += "\n\n\ndef down(migrator, db):\n" + _lines([(False, line) for line in downs])
