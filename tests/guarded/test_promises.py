@@ -121,6 +121,29 @@ ADD = "migrator.migrate(migrator.add_column('parent', 'age', IntegerField(null=T
             id="dangling in a renamed table",
         ),
         pytest.param(
+            "migrator.migrate(\n"
+            "    migrator.fill('child', 'parent_id', '9', where='id = 1'),\n"
+            "    migrator.rename_table('child', 'kid'),\n"
+            "    migrator.alter_column_type('kid', 'parent_id', TextField(null=True)))",
+            "'a' left 1 row of 'kid' that refer to no row of 'parent'",
+            id="dangling in a table that is renamed, and then rebuilt",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.sql('DROP TRIGGER other_gone'),\n"
+            "    migrator.fill('child', 'parent_id', '9', where='id = 1'),\n"
+            "    migrator.sql('ALTER TABLE child RENAME TO kid'),\n"
+            "    migrator.fill('kid', 'parent_id', 'parent_id'))",
+            "'a' left 1 row of 'kid' that refer to no row of 'parent'",
+            id="dangling in a table that a statement renames, and then written",
+        ),
+        pytest.param(
+            "migrator.migrate(migrator.fill('child', 'parent_id', '9', where='id = 1'),\n"
+            "    migrator.rename_table('child', 'a'), migrator.rename_table('lone', 'child'),\n"
+            "    migrator.rename_table('a', 'lone'), migrator.fill('lone', 'parent_id', 'parent_id'))",
+            "'a' left 1 row of 'lone' that refer to no row of 'parent'",
+            id="dangling in tables that change their names with each other",
+        ),
+        pytest.param(
             "migrator.migrate(migrator.sql(\"DELETE FROM sqlite_sequence WHERE name = 'child'\"))",
             "the id mark of table 'child' fell from 7 to 0",
             id="an id mark",
@@ -333,3 +356,34 @@ def test_a_down_through_a_rename_names_the_rows_of_the_table(connect, make_runne
     assert [str(loss) for loss in runner.losses("create")] == ["table labels: 2 rows"]
     runner.down("create")
     assert row_counts(connect()) == {"schema_history": 4}
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param("migrator.rename_table('child', 'kid')", id="its table"),
+        pytest.param("migrator.rename_column('child', 'parent_id', 'p')", id="its column"),
+        pytest.param("migrator.rename_table('parent', 'folk')", id="the parent"),
+        pytest.param("migrator.sql('ALTER TABLE child RENAME TO kid')", id="by a statement"),
+        pytest.param(
+            "migrator.rename_table('child', 'kid'), migrator.fill('kid', 'parent_id', 'parent_id')",
+            id="and written again",
+        ),
+        pytest.param(
+            "migrator.sql('CREATE TABLE copy (id INTEGER PRIMARY KEY, parent_id INTEGER '\n"
+            "    'REFERENCES parent (id))'),\n"
+            "migrator.sql('INSERT INTO copy SELECT id, parent_id FROM child'),\n"
+            "migrator.drop_table('child'), migrator.rename_table('copy', 'child')",
+            id="a copy by hand",
+        ),
+    ],
+)
+def test_a_row_that_pointed_nowhere_before_may_be_renamed(database, connect, make_runner, steps):
+    connection = connect()
+    connection.execute("PRAGMA foreign_keys = OFF")
+    connection.execute("UPDATE child SET parent_id = 9 WHERE id = 1")
+    write = "migrator.fill('child', 'parent_id', 'parent_id')"
+    drop = "migrator.sql('DROP TRIGGER other_gone')"
+    make_runner({"a": migration(f"migrator.migrate({drop}, {write},\n{steps})")}).up()
+    found = connect().execute("PRAGMA foreign_key_check").fetchall()
+    assert len(found) == 1

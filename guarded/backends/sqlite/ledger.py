@@ -26,9 +26,17 @@ from guarded.backends.interface import (
 from guarded.backends.sqlite import forbidden, health, inspect, taken
 from guarded.backends.sqlite.actions import CREATES, DROPS, WRITES
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.integrity import dangling
+from guarded.backends.sqlite.integrity import Orphans
 from guarded.backends.sqlite.text import fold, spelling, tokens
-from guarded.changes import AddConstraint, Change, DropTable, Fill, SetType
+from guarded.changes import (
+    AddConstraint,
+    Change,
+    DropTable,
+    Fill,
+    RenameColumn,
+    RenameTable,
+    SetType,
+)
 from guarded.errors import InMemoryTable, MigrationError
 from guarded.schema import Column
 from guarded.steps import Kind, Target
@@ -73,7 +81,7 @@ class SqliteLedger:
         self._objects = {_key(o.target): o for o in inspect.objects(self._execute)}
         self._marks = inspect.id_marks(self._execute)
         self._shadows = inspect.shadows(self._execute)
-        self._dangling: dict[str, set[tuple[Any, ...]]] = {}
+        self._noted: Orphans | None = None
         # Of before the first statement of a migration's own that changes the schema.
         self._ailments: health.Ailments | None = None
         self._changes: list[Change] = []
@@ -136,6 +144,7 @@ class SqliteLedger:
     def before(
         self, sql: str, params: Sequence[Any], *, meant: bool = False, is_own: bool = False
     ) -> Effects:
+        self._follow_renames()
         if not self._authorizer.armed or (sql in self._known and not meant):
             return Effects()
         if VACUUM.match(sql):
@@ -179,6 +188,7 @@ class SqliteLedger:
             return Effects(idle="not there" if verb["drop"] else "already there")
         renames = () if is_own else tuple(self._renamed(sql, touched))
         for target, new_name in renames:  # so that nothing is new for its name alone
+            self._orphans.expect(target, new_name)
             if target.kind is Kind.TABLE:
                 self._columns[new_name] = self._columns.pop(target.table)
             else:
@@ -228,8 +238,14 @@ class SqliteLedger:
         return self._shadows.get(fold(table), table)
 
     def suspect(self, change: Change) -> None:
+        self._follow_renames()
         self._changes.append(change)
-        if isinstance(change, (Fill, SetType)):
+        if isinstance(change, RenameTable):
+            self._orphans.expect(_table(change.table), change.new_name)
+        elif isinstance(change, RenameColumn):
+            column = Target(Kind.COLUMN, change.table, change.column)
+            self._orphans.expect(column, change.new_name)
+        elif isinstance(change, (Fill, SetType)):
             self._suspect(change.table, "update", change.column)
         elif isinstance(change, AddConstraint):
             self._culprits.setdefault((Kind.FOREIGN_KEY, fold(change.table)), self._migration)
@@ -249,9 +265,22 @@ class SqliteLedger:
                 if column is None or self._refers(child, table, column)
             ]
         for child in suspects:
-            if fold(child) not in self._dangling:
-                self._dangling[fold(child)] = dangling(self._execute, child)
+            if self._orphans.note(child):
                 self._culprits.setdefault((Kind.FOREIGN_KEY, fold(child)), self._migration)
+
+    @property
+    def _orphans(self) -> Orphans:
+        if self._noted is None:
+            tables = (o.name for o in self._objects.values() if o.kind == "table")
+            self._noted = Orphans(self._execute, tables)
+        return self._noted
+
+    def _follow_renames(self) -> None:
+        for old, new in self._noted.follow() if self._noted else ():
+            if culprit := self._culprits.pop((Kind.FOREIGN_KEY, fold(old)), None):
+                self._culprits[Kind.FOREIGN_KEY, fold(new)] = culprit
+            if mark := self._marks.pop(old, None):
+                self._marks[new] = mark
 
     def _refers(self, child: str, parent: str, column: str) -> bool:
         return any(
@@ -302,6 +331,7 @@ class SqliteLedger:
         ]
 
     def left(self) -> Left:
+        self._follow_renames()
         return Left(self._changed(), self._fallen(), self._newly_dangling(), self._newly_broken())
 
     def _newly_broken(self) -> list[tuple[Target, str]]:
@@ -361,12 +391,7 @@ class SqliteLedger:
         ]
 
     def _newly_dangling(self) -> list[Dangling]:
-        found: dict[str, set[tuple[Any, ...]]] = {}
-        for child, before in self._dangling.items():
-            stored = inspect.find(self._execute, child, "table")
-            if stored and (new := dangling(self._execute, stored.name) - before):
-                found[child] = new
-        found.update(self._dangling_elsewhere())
+        found = self._noted.new() if self._noted else {}
         for table, rows in self._dangling_under_new_keys():
             found.setdefault(fold(table), set()).update(rows)
         return [
@@ -374,19 +399,6 @@ class SqliteLedger:
             for child, rows in found.items()
             for parent in sorted({str(row[2]) for row in rows})
         ]
-
-    def _dangling_elsewhere(self) -> Iterator[tuple[str, set[tuple[Any, ...]]]]:
-        """In tables with a new name, one of which may be that of a suspect."""
-        if not self._dangling:
-            return
-        old = {fold(o.name) for o in self._objects.values() if o.kind == "table"}
-        now = {fold(o.name) for o in inspect.objects(self._execute, "table")}
-        gone = [rows for child, rows in self._dangling.items() if child not in now]
-        before = {(rowid, names) for rows in gone for _, rowid, _, names in rows}
-        for name in sorted(now - old - self._dangling.keys()):
-            rows = dangling(self._execute, name)
-            if new := {row for row in rows if (row[1], row[3]) not in before}:
-                yield name, new
 
     def _dangling_under_new_keys(self) -> Iterable[tuple[str, set[tuple[Any, ...]]]]:
         old = {o.sql for o in self._objects.values() if o.kind == "table"}
