@@ -385,6 +385,8 @@ class Performer:
             self.last_statement = sql
             if not (self._means_all or self._is_own):  # past the verbs
                 self._watcher.works(Step(Action.RUN, statement(sql)))
+                if not effects.makes:
+                    self.look.rows.change(None)
             before = self._passed()
             with self._advancing(sql, params or ()):
                 cursor = execute_sql(sql, params)

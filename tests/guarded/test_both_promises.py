@@ -236,3 +236,18 @@ def test_plan_refuses_a_constraint_in_sql_that_rows_break(world, definition):
     up = f"migrator.migrate(migrator.add_constraint('t', 'c', SQL({definition!r})))"
     with pytest.raises(RowsDoNotFit):
         world.runner({"a": migration(up)}).forecast()
+
+
+@pytest.mark.parametrize("way", ["migrator.migrate(migrator.sql({!r}))", "db.execute_sql({!r})"])
+def test_plan_does_not_refuse_what_a_statement_before_it_mends(world, way):
+    world.run(
+        "CREATE TABLE p (q INTEGER PRIMARY KEY)",
+        "CREATE TABLE c (g INTEGER)",
+        "INSERT INTO c VALUES (7)",
+    )
+    key = "migrator.migrate(migrator.add_foreign_key_constraint('c', 'g', 'p', 'q'))"
+    runner = world.runner({
+        "rows": migration(way.format("INSERT INTO p VALUES (7)")), "key": migration(key)
+    })  # fmt: skip
+    assert not runner.forecast().unforeseen
+    assert len(runner.up().outcomes) == 2
