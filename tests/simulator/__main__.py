@@ -34,10 +34,10 @@ def subject(on: str, binaries: Path | None) -> Iterator[Subject]:
         yield Subject()
         return
     from tests import postgres
-    from tests.simulator.postgresql import trial
+    from tests.simulator.postgresql import cases, trial
 
     with postgres.running(binaries) as server, closing(trial.Bench(server)) as bench:
-        yield Subject(trial.drawn, bench.finding_of, trial.as_test, "postgresql")
+        yield Subject(cases.drawn, bench.finding_of, trial.as_test, "postgresql")
 
 
 def attempt(seed: int, counts: Counts, subject: Subject = Subject()) -> Finding | None:  # noqa: B008

@@ -6,7 +6,8 @@ import pytest
 
 from guarded.kept import Keeper
 from tests.postgres import FULL
-from tests.simulator.postgresql.trial import as_test, drawn
+from tests.simulator.postgresql.cases import drawn
+from tests.simulator.postgresql.trial import as_test
 from tests.simulator.shrink import shrunk
 from tests.simulator.trial import Counts, Finding
 
