@@ -107,7 +107,7 @@ class SetType(operations.SetType):
     def lost(self, before: schema.Schema) -> set[str]:
         table, column = self.of(before)
         lost = {"names"} | ({f"rows of {table.name}"} if self.cast else set())
-        if column.collate:
+        if column.collate or column.default:  # whose casts tell the types that it had
             lost.add(f"columns of {table.name}")
         return lost
 
