@@ -75,7 +75,7 @@ def drawn(seed: int) -> Case:
     now, is_over = schema, False
     for _ in range(draw.random.choice((1, 1, 2))):
         operations = []
-        for _ in range(draw.random.choice((1, 2, 3, 5))):
+        for _ in range(draw.random.choice((1, 1, 2, 2, 3, 5, 9))):
             made = operation(draw, now)
             if made is None or (not made.is_possible(now) and draw.chance(0.7)):
                 continue
