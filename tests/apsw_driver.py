@@ -59,7 +59,10 @@ class Cursor:
 
     def fetchall(self) -> list[Any]:
         with translated():
-            return self._cursor.fetchall()
+            rows = self._cursor.fetchall()
+        if self.rowcount >= 0:  # of RETURNING: all is done once all is fetched
+            self.rowcount = self._connection.changes()
+        return rows
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.fetchall())

@@ -55,6 +55,7 @@ from guarded.verbs.deeds import Deed, Deeds, Skip, So
 from guarded.verbs.undo import INVERSES, Undo, holds, renamed, subject, value_of
 
 SELECTS = re.compile(r"\s*SELECT\b", re.IGNORECASE)
+RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 READS = re.compile(r"\s*(SELECT|PRAGMA|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b", re.IGNORECASE)
 
 
@@ -390,6 +391,8 @@ class Performer:
             before = self._passed()
             with self._advancing(sql, params or ()):
                 cursor = execute_sql(sql, params)
+            if self._means_all and RETURNS.search(sql) and cursor.description is not None:
+                cursor.fetchall()  # SQLite counts the rows once all are fetched
             if cursor.rowcount >= 0:
                 self._changed_rows = cursor.rowcount
             self._unclaimed.append((sql, effects, _passes(before, self._passed())))

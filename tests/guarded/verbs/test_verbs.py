@@ -583,3 +583,9 @@ def test_a_default_in_utf_16_is_no_obstacle(connect, apply):
     connection.execute("ALTER TABLE t ADD COLUMN b DATETIME DEFAULT '\N{GRINNING FACE}'")
     apply("migrator.migrate(migrator.drop_column('t', 'a'))")
     assert connection.execute("SELECT * FROM t").fetchall() == [(1, "\N{GRINNING FACE}")]
+
+
+def test_a_statement_with_returning_tells_its_rows(database, apply):
+    sql = "UPDATE child SET score = 1 RETURNING id"
+    assert apply(f"migrator.migrate(migrator.sql('{sql}'))") == [("run", sql, "")]
+    assert database.execute("SELECT DISTINCT score FROM child").fetchall() == [(1,)]
