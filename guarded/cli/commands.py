@@ -11,6 +11,7 @@ import click
 
 from guarded.cli import output
 from guarded.cli.session import (
+    COULD_NOT,
     OPTIONS,
     Commands,
     NeedsAnswer,
@@ -81,7 +82,7 @@ def up(
     dry_run: bool = False,
     no_backup: bool = False,
     discard: bool = False,
-) -> None:
+) -> int:
     """Apply what is pending, in order, through TO.
 
     Example: migrate.py up add_server_settings
@@ -90,7 +91,7 @@ def up(
         return _show_plan(session, session.open(), to)
     runner = session.open_to_change(backup=not no_backup, keep=not discard)
     _show_run(session, runner, runner.up(to))
-    return None
+    return 0
 
 
 @command(cli)
@@ -136,14 +137,14 @@ def fake(session: Session, to: str | None, no_backup: bool) -> None:
 
 @command(cli)
 @to_argument
-def plan_(session: Session, to: str | None) -> None:
+def plan_(session: Session, to: str | None) -> int:
     """Show the steps and the SQL of `up`.
 
-    Changes nothing.
+    Changes nothing.  Exit 2 where `up` would refuse, as far as that can be known before.
 
     Example: migrate.py plan
     """
-    _show_plan(session, session.open(), to)
+    return _show_plan(session, session.open(), to)
 
 
 @command(cli)
@@ -513,7 +514,7 @@ def schema(session: Session, form: str, file: Path | None) -> None:
             session.show([picture.draw(inspector, form)])
 
 
-def _show_plan(session: Session, runner: Runner, to: str | None) -> None:
+def _show_plan(session: Session, runner: Runner, to: str | None) -> int:
     forecast = runner.forecast(Direction.UP, to)
     lines = output.outcome_lines(forecast.outcomes, output.FUTURE, sql=True)
     session.show(
@@ -522,8 +523,11 @@ def _show_plan(session: Session, runner: Runner, to: str | None) -> None:
         findings=list(forecast.findings),
         unforeseen=forecast.unforeseen,
     )
-    for text in (*forecast.findings, *filter(None, [forecast.unforeseen])):
-        warn(text)
+    if forecast.unforeseen is not None:
+        warn(forecast.unforeseen)
+    for text in forecast.findings:
+        output.echo([f"error: up would refuse: {text}"], sys.stderr)
+    return COULD_NOT if forecast.findings else 0
 
 
 def _show_run(session: Session, runner: Runner, done: Run) -> None:

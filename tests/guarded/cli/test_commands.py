@@ -525,3 +525,16 @@ def test_no_lock_is_held_while_a_question_is_asked(cli, path):
     os.close(terminal)
     os.close(inside)
     assert cli("status").returncode == 0
+
+
+def test_plan_ends_as_up_does(make_project, path, capsys):
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+    project = make_project({"step": migration("db.execute_sql('DROP TABLE t')")})
+    for command in ("plan", "up"):
+        with pytest.raises(SystemExit) as ended:
+            run_commands(project, ["--database", str(path), command])
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert "'step' dropped table 't'" in said
