@@ -163,11 +163,12 @@ class OutOfOrder(InconsistentHistory):
 
 class ForeignHistory(MigrationError):
     def __init__(self, table: str, columns: Sequence[str]) -> None:
+        """``table`` with its kind, for it may be a view."""
         self.table, self.columns = table, tuple(columns)
-        super().__init__(
-            f"table '{table}' belongs to another tool: its columns are {', '.join(columns)}; "
-            "rename or drop it, so that this tool can keep its history there"
-        )
+        known = f": its columns are {', '.join(columns)}" if columns else ""
+        self.why = f"{table} belongs to another tool{known}"
+        self.remedy = "rename or drop it, so that this tool can keep its history there"
+        super().__init__(f"{self.why}; {self.remedy}")
 
 
 class DatabaseLocked(MigrationError):

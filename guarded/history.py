@@ -73,6 +73,9 @@ def read(inspector: Inspector) -> tuple[Entry, ...]:
     Raises ForeignHistory.
     """
     if not inspector.has_table(TABLE):
+        taken = inspector.relation(TABLE)
+        if taken is not None:
+            raise ForeignHistory(taken.described, ())
         return ()
     try:
         rows = inspector.execute(f"SELECT {COLUMNS} FROM {TABLE} ORDER BY id")
@@ -81,7 +84,7 @@ def read(inspector: Inspector) -> tuple[Entry, ...]:
         columns = [column.name for column in present.columns] if present else []
         if set(COLUMNS.split(", ")) <= set(columns):
             raise
-        raise ForeignHistory(TABLE, columns) from exc
+        raise ForeignHistory(f"table '{TABLE}'", columns) from exc
     return tuple(Entry(id, name, _DIRECTIONS[way], *rest) for id, name, way, *rest in rows)
 
 

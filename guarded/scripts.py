@@ -62,7 +62,7 @@ def _load(script: Script) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:
         where = f" in line {line}" if (line := line_in(script.path, exc)) else ""
         raise UnusableMigration(
             script.name, f"importing '{script.path}' raised {type(exc).__name__}{where}: {exc}"

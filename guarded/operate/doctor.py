@@ -8,7 +8,7 @@ from importlib.metadata import version
 
 from guarded import diff, kept
 from guarded.backends.interface import KeptFile
-from guarded.errors import UnusableDatabase
+from guarded.errors import ForeignHistory, MigrationError, UnusableDatabase
 from guarded.findings import Finding, Severity
 from guarded.operate import backups
 from guarded.operate.backups import Use
@@ -43,10 +43,21 @@ def examine(runner: Runner) -> Iterator[Finding]:
         sentence = f"there is no database at '{backend}' yet"
         yield Finding(Severity.PROBLEM, "file", sentence, project.command)
         return
+    said: set[str] = set()
     try:
         yield from backend.examine(project, runner.patience)
-        yield from _dropped(runner, project)
-        yield from _standing(runner, project)
+        for part in (_dropped, _standing):
+            try:
+                yield from part(runner, project)
+            except UnusableDatabase:
+                raise
+            except MigrationError as exc:
+                why, remedy = str(exc), f"{project.command} status"
+                if isinstance(exc, ForeignHistory):
+                    why, remedy = exc.why, exc.remedy
+                if why not in said:
+                    said.add(why)
+                    yield Finding(Severity.PROBLEM, "migrations", why, remedy)
     except UnusableDatabase as exc:  # its surroundings have been looked at
         yield Finding(Severity.PROBLEM, "content", f"'{exc.where}' {exc.why}", exc.remedy)
 

@@ -24,6 +24,7 @@ def test_a_missing_file_has_no_checksum(tmp_path):
     ("text", "says"),
     [
         pytest.param("def up(", "raised SyntaxError", id="syntax"),
+        pytest.param("raise SystemExit(3)", "raised SystemExit in line 1: 3", id="an exit"),
         pytest.param("import no_such_module", "raised ModuleNotFoundError", id="import"),
         pytest.param("def down(migrator, db): pass", r"has no up\(migrator, db\)", id="no up"),
         pytest.param("up = 1", r"has no up\(migrator, db\)", id="up is no function"),

@@ -20,25 +20,28 @@ from guarded.steps import Target
 
 # The words of sqlite3.c, "integrity_check".
 OF_INDEX = re.compile(
-    r"(?:row \S+ missing from|wrong # of entries in|non-unique entry in) index (.+)"
+    r"(?:row \S+ missing from|wrong # of entries in) index (.+)"
     r"|row \S+ values differ from index (.+)|rowid not at end-of-record for row \S+ of index (.+)"
 )
+SHARED = re.compile(r"non-unique entry in index (.+)")
 OF_VALUE = re.compile(r"(?:NULL|NUMERIC|CHECK|non-\w+|\w+) (?:value|constraint failed) in (.+)")
 FAULTS = 100  # that are asked for
 
 
 class Integrity(NamedTuple):
     """``damage`` is SQLite's words; ``indexes`` are names; ``values`` are SQLite's words;
-    ``unchecked`` is what could not be checked here, and why."""
+    ``unchecked`` is what could not be checked here, and why; ``shared`` are unique indexes over
+    rows that share a value."""
 
     damage: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     unchecked: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
     @property
     def is_whole(self) -> bool:
-        return not (self.damage or self.indexes or self.values)
+        return not (self.damage or self.indexes or self.values or self.shared)
 
 
 def check(execute: Execute, *, deep: bool) -> Integrity:
@@ -165,6 +168,10 @@ def findings(integrity: Integrity, restore: str) -> list[Finding]:
                 f"REINDEX {quote(index)}",
             )
         )
+    for index in integrity.shared:
+        sentence = f"index '{index}' is unique, and rows share a value; no row is lost"
+        remedy = f"change or delete all but one of them, then REINDEX {quote(index)}"
+        found.append(Finding(Severity.PROBLEM, "integrity", sentence, remedy))
     for words in integrity.values[:3]:
         remedy = "change the rows that have it; a migration with fill can do that"
         found.append(Finding(Severity.WARNING, "integrity", words, remedy))
@@ -186,7 +193,7 @@ def _check_table(execute: Execute, pragma: str, table: str) -> Integrity:
 
 
 def _sorted(lines: list[str]) -> Integrity:
-    damage, indexes, values, unchecked = [], [], [], []
+    damage, indexes, values, unchecked, shared = [], [], [], [], []
     for line in lines:
         if line == "ok":
             continue
@@ -194,9 +201,13 @@ def _sorted(lines: list[str]) -> Integrity:
             unchecked.append(f"{thing} is not known here")
         elif found := OF_INDEX.fullmatch(line):
             indexes.append(next(name for name in found.groups() if name))
+        elif found := SHARED.fullmatch(line):
+            shared.append(found[1])
         elif OF_VALUE.fullmatch(line):
             values.append(line)
         else:
             damage.append(line)
-    parts = (damage, indexes, values, unchecked)
+    # Such an index may lack entries, too, and REINDEX alone would fail.
+    indexes = [index for index in indexes if index not in shared]
+    parts = (damage, indexes, values, unchecked, shared)
     return Integrity(*(tuple(dict.fromkeys(part)) for part in parts))

@@ -15,7 +15,7 @@ from guarded.findings import Severity
 from guarded.operate.doctor import examine as examined
 from guarded.run import Runner
 from server.migrations.migrate import PROJECT
-from tests.conftest import MIGRATE, as_unprivileged, copy_legacy, row_counts
+from tests.conftest import MIGRATE, as_unprivileged, copy_legacy, migration, row_counts
 
 
 @pytest.fixture
@@ -302,3 +302,42 @@ def test_a_list_in_another_order_than_the_history_is_a_problem(runner, path):
     ((severity, sentence),) = found(swapped, "migrations")
     assert severity is PROBLEM
     assert "was applied after it" in sentence
+
+
+def test_a_unique_index_over_equal_rows_is_told_with_a_remedy_that_works(connect, make_runner):
+    connection = connect()
+    connection.executescript(
+        """
+        CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT);
+        CREATE UNIQUE INDEX one_a ON t (a);
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET sql = 'CREATE INDEX one_a ON t (a)' WHERE name = 'one_a';
+        """
+    )
+    connection = connect()
+    connection.executescript(
+        """
+        INSERT INTO t VALUES (1, 'x'), (2, 'x');
+        PRAGMA writable_schema = ON;
+        UPDATE sqlite_master SET sql = 'CREATE UNIQUE INDEX one_a ON t (a)' WHERE name = 'one_a';
+        """
+    )
+    (told,) = [f for f in examine(make_runner({})) if f.subject == "integrity"]
+    assert told.sentence == "index 'one_a' is unique, and rows share a value; no row is lost"
+    assert told.remedy == 'change or delete all but one of them, then REINDEX "one_a"'
+    connection = connect()
+    connection.execute("UPDATE t SET a = 'y' WHERE id = 2")
+    connection.execute('REINDEX "one_a"')
+    assert found(make_runner({}), "integrity") == [(FINE, "ok")]
+
+
+@pytest.mark.parametrize(
+    "sql", ["CREATE TABLE schema_history (version INT)", "CREATE VIEW schema_history AS SELECT 1"]
+)
+def test_a_history_of_another_tool_is_a_finding(connect, make_runner, sql):
+    connect().execute(sql)
+    runner = make_runner({"step": migration("pass")})
+    assert found(runner, "integrity") == [(FINE, "ok")]
+    ((severity, sentence),) = found(runner, "migrations")
+    assert severity is PROBLEM
+    assert "'schema_history' belongs to another tool" in sentence
