@@ -837,7 +837,7 @@ def _drop_index(draw: Draw, schema: Schema, table: Table, column: Column) -> Ope
 def _add_constraint(draw: Draw, schema: Schema, table: Table, column: Column) -> Operation:
     mine = named(column.number)
     sql = (f"CHECK ({mine} IS NOT 'never')", f"CHECK (length({mine}) < 8000 OR {mine} IS NULL)", f"UNIQUE ({mine})",
-           f"CHECK ({mine} IS NOT 'a')")  # fmt: skip
+           f"CHECK ({mine} IS NOT 'a')", f"CHECK ({mine} IS NOT NULL)")  # fmt: skip
     return AddConstraint(
         table.number, column.number, new=Constraint(draw.plain_name(), draw.random.choice(sql))
     )
