@@ -350,6 +350,7 @@ def alter_column_type(
             )
     if altered or cast is not None:
         look.rows.doubt(found.name, look.names.quote(present.name))
+    look.rows.retype(found.name)
     change = SetType(found.name, present.name, wanted, cast)
     yield Deed(Action.ALTER, target, change, said)
 

@@ -70,6 +70,7 @@ class Rows:
         self.inspector, self.is_foreseen = inspector, is_foreseen
         self._unsure: set[str] | None = set() if is_foreseen else None
         self._doubted: set[tuple[str, str]] = set()  # tables and columns, these quoted
+        self._retyped: set[str] = set()
 
     def count(self, table: str, condition: str = "") -> int:
         """0 where it can't be known."""
@@ -82,6 +83,10 @@ class Rows:
             return 0
         try:
             return self.inspector.count(table, condition)
+        except RowsDoNotFit:
+            if table in self._retyped:
+                return 0  # the old type's values say nothing of the new one's
+            raise
         except Refused:
             raise
         except Exception:  # such a column without quotes
@@ -90,6 +95,10 @@ class Rows:
     def doubt(self, table: str, column: str) -> None:
         """From here on nobody knows the values of this column; its name is quoted."""
         self._doubted.add((table, column))
+
+    def retype(self, table: str) -> None:
+        """From here on a column has another type than in the rows."""
+        self._retyped.add(table)
 
     def change(self, *tables: str | None) -> None:
         """From here on nobody knows the rows of these tables; of any, if one is None."""

@@ -162,6 +162,15 @@ def test_plan_and_up_name_a_value_that_does_not_fit(server, make_project, verb, 
         runner.up()
 
 
+def test_plan_does_not_hold_values_against_a_type_that_is_changed_first(run):
+    start = "CREATE TABLE t (id int PRIMARY KEY, n int); INSERT INTO t VALUES (1, 7)"
+    run(
+        start,
+        "migrator.migrate(migrator.alter_column_type('t', 'n', TextField()), "
+        "migrator.add_constraint('t', 'c', Check(\"n <> 'a'\")))",
+    )
+
+
 def test_a_serial_column_with_a_constant_default_is_numbered_no_more(server, run):
     start = "CREATE TABLE t (id serial, a text); ALTER TABLE t ALTER id SET DEFAULT 5"
     run(start, "for _ in '12': migrator.migrate(migrator.add_column_default('t', 'id', 5))")
