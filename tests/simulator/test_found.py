@@ -195,6 +195,13 @@ def test_down_brings_back(connect, make_runner, start, up, down):
     ("start", "up", "rows"),
     [
         pytest.param(
+            f"{KEY} REFERENCES t, b INTEGER REFERENCES t); INSERT INTO t VALUES (1, NULL, 1), (2, NULL, NULL)",
+            "migrator.migrate(migrator.drop_column('t', 'b'),"
+            " migrator.add_column('t', 'b', IntegerField(null=True, constraints=[SQL('DEFAULT 7')])))",
+            [(1, None, 7), (2, None, 7)],
+            id="a column with the name of one that was dropped does not take its values",
+        ),
+        pytest.param(
             f"{KEY}, b BIGINT); INSERT INTO t VALUES (1, 'x', -1)",
             "migrator.migrate(migrator.alter_column_type('t', 'b', TextField()), migrator.alter_column_type('t', 'b', BlobField()))",
             [(1, "x", "-1")],

@@ -182,13 +182,13 @@ class SqliteDdl:
         return fold(change.table) in self._waiting or not self._is_native(change)
 
     def must_settle(self, change: Change) -> bool:
-        if not isinstance(change, (SetType, SetDefault, DropDefault)):
+        if not isinstance(change, (AddColumn, SetType, SetDefault, DropDefault)):
             return False
         waiting = self._waiting.get(fold(change.table))
-        # Rows get the first default, and are converted to each type in turn.
-        gives = (AddColumn, SetType) if isinstance(change, SetType) else AddColumn
-        earlier = [c for c in waiting.changes if isinstance(c, gives)] if waiting else []
-        return fold(change.column) in {fold(c.column) for c in earlier}
+        return waiting is not None and any(
+            isinstance(earlier, FIRST[type(change)]) and fold(earlier.column) == fold(change.column)
+            for earlier in waiting.changes
+        )
 
     def apply(self, change: Change) -> None:
         is_plain = isinstance(change, CreateIndex) and " WHERE " not in change.sql
@@ -550,6 +550,15 @@ MISSING = re.compile(r"no such column: (\S+)")
 NOT_OF_THE_CHANGE = ("interrupted", "database or disk is full", "disk I/O error")
 
 # Changes with SQL that a person wrote.
+# What has to be done before another change of the same column: rows get the first default, are
+# converted to each type in turn, and leave their values with the column that is dropped.
+FIRST: dict[type[Any], tuple[type[Any], ...]] = {
+    AddColumn: (DropColumn,),
+    SetType: (AddColumn, SetType),
+    SetDefault: (AddColumn,),
+    DropDefault: (AddColumn,),
+}
+
 WITH_SQL = (Fill, SetType, CreateIndex, AddConstraint)
 
 # Changes that leave every view, trigger and key as it is.
