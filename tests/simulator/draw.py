@@ -214,7 +214,7 @@ class Draw:
         random = self.random
         number, strict = self.number(), self.chance(0.12)
         table = Table(number, self.name(), (), strict=strict, spelling=random.randrange(1 << 30))
-        kind = random.choice(("rowid", "rowid", "rowid", "numbered", "none", "text", "several"))
+        kind = random.choice(("rowid", "rowid", "numbered", "numbered", "none", "text", "several"))
         columns: list[Column] = []
         if kind in ("rowid", "numbered"):
             key = Column(self.number(), self.name(), "INTEGER")
@@ -395,7 +395,7 @@ class Draw:
                 found.append(
                     f"DELETE FROM {name} WHERE {rowid} = (SELECT min({rowid}) FROM {name})"
                 )
-            if table.numbered and self.chance(0.5):
+            if table.numbered and self.chance(0.7):
                 name = quote(table.name)
                 key = quote(schema.names[table.key[0]])
                 found.append(f"DELETE FROM {name} WHERE {key} = (SELECT max({key}) FROM {name})")

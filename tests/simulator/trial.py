@@ -21,7 +21,7 @@ from guarded.run import Runner
 from guarded.steps import Action
 from server.migrations.migrate import migrator
 from tests.simulator.clock import CLOCK, SYSTEM, set_clock
-from tests.simulator.disk import KINDS, Disk, files, put
+from tests.simulator.disk import KINDS, POWER, Disk, files, put
 from tests.simulator.draw import Draw
 from tests.simulator.operations import (
     HEAD,
@@ -107,8 +107,8 @@ def _schedule(draw: Draw, schema: Schema) -> Schedule:
         made = replace(made, cache=random.choice((5, 20)))
     if draw.chance(0.5):
         way = random.choice(("up", "up", "down"))
-        point = 1.0 if draw.chance(0.2) else random.random()
-        return replace(made, fault=random.choice(KINDS), point=point, way=way)
+        point = 1.0 if draw.chance(0.4) else random.random()
+        return replace(made, fault=random.choice((*KINDS, POWER)), point=point, way=way)
     writes = tuple(_writes(draw, schema, random.choice((0, 3, 6))))
     return replace(
         made, runners=random.choice((1, 2)), writes=writes, readers=random.choice((0, 1))
@@ -431,6 +431,10 @@ class Trial:
                 if one.fits(schema):
                     lost |= {self.at_start(part, schema) for part in one.lost(schema)}
                     schema = one.after(schema)
+        for table in self.case.schema.tables:
+            if f"rows of {table.name}" in lost:  # others may have referred to them
+                children = self.case.schema.children(table.number)
+                lost |= {f"rows of {child.name}" for child, _ in children}
         first = next(iter(self.files))
         _, failed = self.engine(lambda: runner.down(first))
         _refuse_crash("down", failed)
