@@ -344,13 +344,11 @@ def test_of_many_runners_at_once_one_works(make_project, path):
 
 # Signals.
 
-SLOW = migration(
-    """
-    migrator.migrate(migrator.sql('CREATE TABLE slow (a)'))
+LONG = """
     db.execute_sql('WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n'
                    ' LIMIT 1000000000) SELECT count(*) FROM n')
-    """
-)
+"""
+SLOW = migration(f"    migrator.migrate(migrator.sql('CREATE TABLE slow (a)')){LONG}")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -364,6 +362,26 @@ def test_a_signal_in_a_long_statement_rolls_back(make_runner, connect, number):
     finally:
         signal.signal(signal.SIGTERM, before)
     assert schema_of(connect()) == []
+
+
+SWALLOWED = """
+    import os, signal, time
+    try:  # as a callback of SQLite does
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+    except KeyboardInterrupt:
+        pass
+    migrator.migrate(migrator.sql('CREATE TABLE made (a)'))
+"""
+
+
+@pytest.mark.parametrize("then", ["pass", "long"])
+def test_a_signal_that_nobody_saw_ends_the_run(make_runner, connect, then):
+    text = migration(SWALLOWED if then == "pass" else f"{SWALLOWED}{LONG}")
+    with pytest.raises(KeyboardInterrupt):
+        make_runner({"a": text}).up()
+    assert schema_of(connect()) == []
+    make_runner({"a": migration("migrator.migrate(migrator.sql('CREATE TABLE made (a)'))")}).up()
 
 
 def test_a_full_disk_is_reported_as_such(make_runner, connect):

@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from guarded.errors import DatabaseFailed, DatabaseLocked, Refused
 from guarded.patience import Patience
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 POLL = 0.05  # seconds
 PROGRESS_STEPS = 10_000
 SILENCE = 1.0  # seconds of waiting before a message
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOCKED = re.compile(r"database (table |schema )?is locked")
 Result = TypeVar("Result")
+_came = threading.Event()  # a signal, since the transaction of this process began
 
 
 def when_free(work: Callable[[], Result], path: Path, patience: Patience) -> Result:
@@ -80,21 +83,26 @@ def transaction(
     try:
         if not path.exists():
             _create(path)
-        database.connect()
-        connection = database.connection()
-        try:
-            watch_for_signals(connection)
-            if connection.execute("PRAGMA foreign_keys").fetchone()[0]:
-                raise Refused("foreign keys are on, and SQLite did not let them be turned off")
-            when_free(lambda: connection.execute("BEGIN IMMEDIATE"), path, patience)
-            with _rolled_back_on_error(database, connection):
-                yield
-                with _uninterrupted():
-                    when_free(lambda: connection.execute("COMMIT"), path, patience)
-                    on_commit()
-        finally:
-            database.close()
+        with _hearing():
+            database.connect()
+            connection = database.connection()
+            try:
+                watch_for_signals(connection)
+                if connection.execute("PRAGMA foreign_keys").fetchone()[0]:
+                    raise Refused("foreign keys are on, and SQLite did not let them be turned off")
+                when_free(lambda: connection.execute("BEGIN IMMEDIATE"), path, patience)
+                with _rolled_back_on_error(database, connection):
+                    yield
+                    with _uninterrupted():
+                        if _came.is_set():
+                            raise KeyboardInterrupt
+                        when_free(lambda: connection.execute("COMMIT"), path, patience)
+                        on_commit()
+            finally:
+                database.close()
     except (sqlite3.Error, DatabaseError, OSError) as exc:
+        if _came.is_set():
+            raise KeyboardInterrupt from exc
         is_damage = "malformed" in str(exc)
         raise DatabaseFailed(str(path), str(exc), _remedy(str(exc)), is_damage=is_damage) from exc
 
@@ -105,7 +113,36 @@ def watch_for_signals(connection: sqlite3.Connection) -> None:
     Python handles a signal between two bytecodes, and SQLite calls this every so many steps of its
     virtual machine.
     """
-    connection.set_progress_handler(lambda: 0, PROGRESS_STEPS)
+    connection.set_progress_handler(signal_came, PROGRESS_STEPS)
+
+
+def signal_came() -> bool:
+    """Return True if a signal came since the transaction began."""
+    return _came.is_set()
+
+
+@contextmanager
+def _hearing() -> Iterator[None]:
+    """Note each signal, besides what it does: where it comes while SQLite calls back, or where a
+    statement may fail, nobody sees the exception that it raises."""
+    _came.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [(n, handler) for n in SIGNALS if callable(handler := signal.getsignal(n))]
+    try:
+        for number, handler in before:
+            if not isinstance(handler, partial):  # a transaction in another may have begun
+                signal.signal(number, partial(_note, handler))
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+
+
+def _note(handler: Callable[[int, Any], Any], number: int, frame: Any) -> None:
+    _came.set()
+    handler(number, frame)
 
 
 def _create(path: Path) -> None:
@@ -139,7 +176,7 @@ def _uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = [(n, signal.signal(n, signal.SIG_IGN)) for n in (signal.SIGINT, signal.SIGTERM)]
+    before = [(n, signal.signal(n, signal.SIG_IGN)) for n in SIGNALS]
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from guarded.backends.interface import Execute
-from guarded.backends.sqlite.lock import PROGRESS_STEPS, watch_for_signals
+from guarded.backends.sqlite.lock import PROGRESS_STEPS, signal_came, watch_for_signals
 from guarded.backends.sqlite.text import quote
 
 NEXT = ("Next", "Prev", "SorterNext")
@@ -28,12 +28,12 @@ def told(
     """Tell the share of the steps that the statement of the block has taken, up to 1."""
     taken = 0
 
-    def look() -> int:
+    def look() -> bool:
         nonlocal taken
         taken += PROGRESS_STEPS
         if taken <= steps:
             tell(taken / steps)
-        return 0
+        return signal_came()
 
     connection.set_progress_handler(look, PROGRESS_STEPS)
     try:
