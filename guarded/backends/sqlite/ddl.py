@@ -549,7 +549,6 @@ MISSING = re.compile(r"no such column: (\S+)")
 # Errors of SQLite's that say nothing about the change.
 NOT_OF_THE_CHANGE = ("interrupted", "database or disk is full", "disk I/O error")
 
-# Changes with SQL that a person wrote.
 # What has to be done before another change of the same column: rows get the first default, are
 # converted to each type in turn, and leave their values with the column that is dropped.
 FIRST: dict[type[Any], tuple[type[Any], ...]] = {
@@ -559,6 +558,7 @@ FIRST: dict[type[Any], tuple[type[Any], ...]] = {
     DropDefault: (AddColumn,),
 }
 
+# Changes with SQL that a person wrote.
 WITH_SQL = (Fill, SetType, CreateIndex, AddConstraint)
 
 # Changes that leave every view, trigger and key as it is.
