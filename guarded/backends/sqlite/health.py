@@ -233,15 +233,9 @@ def external_content(search: SchemaObject) -> tuple[str, list[str]] | None:
 
     https://www.sqlite.org/fts5.html#external_content_tables
     """
-    if not (search.sql or "").startswith("CREATE VIRTUAL TABLE"):  # SQLite stores it in capitals
-        return None
-    arguments = _arguments(tokens(search.sql or ""))
-    given = {fold(a[0].text): a[2] for a in arguments if _is_option(a)}
-    names = [a[0].name for a in arguments if a and not _is_option(a) and a[0].name is not None]
-    content, rowid = given.get("content"), given.get("content_rowid")
-    if content is None or not content.name:
-        return None
-    return content.name, [(rowid.name if rowid is not None else None) or "rowid", *names]
+    options, names = _given(search)
+    content = options.get("content")
+    return (content, [options.get("content_rowid") or "rowid", *names]) if content else None
 
 
 def is_contentless(search: SchemaObject) -> bool:
@@ -249,12 +243,18 @@ def is_contentless(search: SchemaObject) -> bool:
 
     https://www.sqlite.org/fts5.html#contentless_tables
     """
-    if not (search.sql or "").startswith("CREATE VIRTUAL TABLE"):
-        return False
-    given = {
-        fold(a[0].text): a[2].name for a in _arguments(tokens(search.sql or "")) if _is_option(a)
-    }
-    return given.get("content") == "" and "contentless_delete" not in given
+    options, _ = _given(search)
+    return options.get("content") == "" and "contentless_delete" not in options
+
+
+def _given(search: SchemaObject) -> tuple[dict[str, str | None], list[str]]:
+    """The options and the columns of a virtual table; none of any other."""
+    if not (search.sql or "").startswith("CREATE VIRTUAL TABLE"):  # SQLite stores it in capitals
+        return {}, []
+    arguments = _arguments(tokens(search.sql or ""))
+    options = {fold(a[0].text): a[2].name for a in arguments if _is_option(a)}
+    names = [a[0].name for a in arguments if a and not _is_option(a) and a[0].name is not None]
+    return options, names
 
 
 def _is_option(argument: Sequence[Token]) -> bool:
