@@ -101,8 +101,6 @@ def transaction(
             finally:
                 database.close()
     except (sqlite3.Error, DatabaseError, OSError) as exc:
-        if _came.is_set():
-            raise KeyboardInterrupt from exc
         is_damage = "malformed" in str(exc)
         raise DatabaseFailed(str(path), str(exc), _remedy(str(exc)), is_damage=is_damage) from exc
 
@@ -124,18 +122,24 @@ def signal_came() -> bool:
 @contextmanager
 def _hearing() -> Iterator[None]:
     """Note each signal, besides what it does: where it comes while SQLite calls back, or where a
-    statement may fail, nobody sees the exception that it raises."""
-    _came.clear()
+    statement may fail, nobody sees the exception that it raises.  Raises KeyboardInterrupt for any
+    error that a signal may have caused."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _came.clear()
     before = [(n, handler) for n in SIGNALS if callable(handler := signal.getsignal(n))]
     try:
         for number, handler in before:
             if not isinstance(handler, partial):  # a transaction in another may have begun
                 signal.signal(number, partial(_note, handler))
         yield
+    except Exception as exc:
+        if _came.is_set():
+            raise KeyboardInterrupt from exc
+        raise
     finally:
+        _came.clear()
         for number, handler in before:
             signal.signal(number, handler)
 
