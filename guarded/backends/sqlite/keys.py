@@ -8,7 +8,7 @@ from typing import Any
 from guarded.backends.interface import Execute
 from guarded.backends.sqlite import describe, inspect
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.integrity import dangling
+from guarded.backends.sqlite.orphans import dangling
 from guarded.backends.sqlite.text import fold
 from guarded.changes import AddConstraint, Change, RenameColumn, RenameTable, SetType
 from guarded.schema import ForeignKey

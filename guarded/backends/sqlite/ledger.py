@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guarded import history
 from guarded.backends.interface import (
@@ -26,7 +26,6 @@ from guarded.backends.interface import (
 from guarded.backends.sqlite import forbidden, health, inspect, taken
 from guarded.backends.sqlite.actions import CREATES, DROPS, WRITES
 from guarded.backends.sqlite.inspect import SchemaObject
-from guarded.backends.sqlite.integrity import Orphans
 from guarded.backends.sqlite.text import fold, spelling, tokens
 from guarded.changes import (
     AddConstraint,
@@ -40,6 +39,9 @@ from guarded.changes import (
 from guarded.errors import InMemoryTable, MigrationError
 from guarded.schema import Column
 from guarded.steps import Kind, Target
+
+if TYPE_CHECKING:
+    from guarded.backends.sqlite.orphans import Orphans
 
 # A statement without these words takes nothing that the authorizer does not tell.
 MAY_TAKE = re.compile(r"\b(REPLACE|NULL)\b", re.IGNORECASE)
@@ -271,6 +273,8 @@ class SqliteLedger:
     @property
     def _orphans(self) -> Orphans:
         if self._noted is None:
+            from guarded.backends.sqlite.orphans import Orphans
+
             tables = (o.name for o in self._objects.values() if o.kind == "table")
             self._noted = Orphans(self._execute, tables)
         return self._noted
