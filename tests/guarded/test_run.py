@@ -400,8 +400,13 @@ SWALLOWED = """
 
 
 def test_a_signal_that_nobody_saw_ends_the_run(make_runner, connect):
-    with pytest.raises(KeyboardInterrupt):
-        make_runner({"a": migration(SWALLOWED)}).up()
+    # A shell lets what it starts in the background ignore SIGINT.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            make_runner({"a": migration(SWALLOWED)}).up()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert schema_of(connect()) == []
     make_runner({"a": migration("migrator.migrate(migrator.sql('CREATE TABLE made (a)'))")}).up()
 
