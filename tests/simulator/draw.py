@@ -337,6 +337,10 @@ class Draw:
         if self.chance(0.15):
             columns = tuple(self.plain_name() for _ in range(self.random.randint(1, 2)))
             schema = replace(schema, searches=(Search(self.number(), self.plain_name(), columns),))
+        return self.with_objects(schema)
+
+    def with_objects(self, schema: Schema) -> Schema:
+        """The schema with triggers and views."""
         for _ in range(self.random.choice((0, 0, 1, 2))):
             if (trigger := self.trigger(schema)) is not None:
                 schema = replace(schema, triggers=(*schema.triggers, trigger))
@@ -351,7 +355,7 @@ class Draw:
         columns = [c for c in table.columns if c.generated is None and (late or not c.is_late)]
         found = []
         for _ in range(self.random.choice((0, 2, 3, 5)) if not late else 2):
-            some = [c for c in columns if c.number in table.key or self.chance(0.85)]
+            some = self.given(table, columns)
             values = [self.cell(schema, table, c) for c in some]
             names = ", ".join(quote(c.name) for c in some)
             into = f"INSERT INTO {quote(table.name)}"
@@ -361,6 +365,10 @@ class Draw:
                 else f"{into} DEFAULT VALUES"
             )
         return found
+
+    def given(self, table: Table, columns: list[Column]) -> list[Column]:
+        """The columns that an INSERT names."""
+        return [c for c in columns if c.number in table.key or self.chance(0.85)]
 
     def cell(self, schema: Schema, table: Table, column: Column) -> str:
         if table.alias == column.number:

@@ -23,6 +23,7 @@ from server.migrations.migrate import migrator
 from tests.simulator.clock import CLOCK, SYSTEM, set_clock
 from tests.simulator.disk import KINDS, POWER, Disk, files, put
 from tests.simulator.draw import Draw
+from tests.simulator.makers import MAKERS, migrations
 from tests.simulator.operations import (
     HEAD,
     AddConstraint,
@@ -31,7 +32,6 @@ from tests.simulator.operations import (
     Operation,
     RenameColumn,
     RenameTable,
-    operation,
 )
 from tests.simulator.reference import (
     Reference,
@@ -73,28 +73,10 @@ def drawn(seed: int) -> Case:
         settings.insert(0, f"PRAGMA auto_vacuum = {draw.random.choice((1, 2))}")
     if draw.chance(0.05):
         settings.insert(0, "PRAGMA encoding = 'UTF-16'")
-    migrations = []
-    now, is_over = schema, False
-    for _ in range(draw.random.choice((1, 1, 2))):
-        operations = []
-        for _ in range(draw.random.choice((1, 1, 2, 2, 3, 5, 9))):
-            made = operation(draw, now)
-            if made is None or (not made.is_possible(now) and draw.chance(0.7)):
-                continue
-            operations.append(made)
-            is_over = not made.is_possible(now)
-            if is_over:
-                break
-            then = made.after(now)
-            draw.free = sorted({*draw.free, *now.names.values()} - {*then.names.values()})
-            now = then
-        if operations:
-            migrations.append(tuple(operations))
-        if is_over:
-            break
+    drawn_ones, now = migrations(draw, schema, MAKERS, (1, 1, 2, 2, 3, 5, 9))
     writing = tuple(_writes(draw, now, 6)) if now.tables else ()
     schedule = _schedule(draw, schema)
-    return Case(schema, start, tuple(migrations), writing, tuple(settings), schedule)
+    return Case(schema, start, drawn_ones, writing, tuple(settings), schedule)
 
 
 def _schedule(draw: Draw, schema: Schema) -> Schedule:
@@ -131,6 +113,25 @@ def _writes(draw: Draw, schema: Schema, count: int) -> Iterator[str]:
             f"UPDATE {name} SET {one} = {value}",
             f"DELETE FROM {name} WHERE {one} = {value}",
         ))  # fmt: skip
+
+
+def lost_by(case: Case) -> set[str]:
+    """The parts of the sight that no ``down`` brings back, under the names of the start."""
+    schema, lost = case.schema, set[str]()
+    for operations in case.migrations:
+        for one in operations:
+            if one.fits(schema):
+                lost |= {_at_start(case, part, schema) for part in one.lost(schema)}
+                schema = one.after(schema)
+    return lost
+
+
+def _at_start(case: Case, part: str, schema: Schema) -> str:
+    kind, of, name = part.partition(" of ")
+    for table in schema.tables:
+        if of and table.name == name and case.schema.has(table.number):
+            return f"{kind} of {case.schema.table(table.number).name}"
+    return part
 
 
 class Finding(Exception):
@@ -424,13 +425,7 @@ class Trial:
 
     def judge_down(self, runner: Runner, was: Sight, now: Sight) -> Sight | None:
         """Returns what is there then; None where it refused."""
-        schema = self.case.schema
-        lost: set[str] = set()
-        for operations in self.case.migrations:
-            for one in operations:
-                if one.fits(schema):
-                    lost |= {self.at_start(part, schema) for part in one.lost(schema)}
-                    schema = one.after(schema)
+        lost = lost_by(self.case)
         for table in self.case.schema.tables:
             if f"rows of {table.name}" in lost:  # others may have referred to them
                 children = self.case.schema.children(table.number)
@@ -447,15 +442,6 @@ class Trial:
         was, back = (self.freed(found, lost) for found in (was, back))
         _differ("down brings back", was, back, ignored)
         return raw
-
-    def at_start(self, part: str, schema: Schema) -> str:
-        """The part of the sight under the name that its table had at the start."""
-        kind, of, name = part.partition(" of ")
-        start = self.case.schema
-        for table in schema.tables:
-            if of and table.name == name and start.has(table.number):
-                return f"{kind} of {start.table(table.number).name}"
-        return part
 
     def is_lost(self, part: str, lost: set[str]) -> bool:
         is_rows = part.startswith(("rows of", "id mark of"))

@@ -6,8 +6,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+from tests.simulator.makers import migrations
 from tests.simulator.postgresql.draw import Draw
-from tests.simulator.postgresql.makers import operation
+from tests.simulator.postgresql.makers import MAKERS
 from tests.simulator.postgresql.wire import KINDS
 from tests.simulator.trial import Case
 from tests.simulator.world import Schedule
@@ -20,26 +21,10 @@ def drawn(seed: int) -> Case:
     draw = Draw(Random(seed))
     schema = draw.schema()
     start = tuple(draw.start(schema))
-    migrations = []
-    now, is_over = schema, False
-    for _ in range(draw.random.choice((1, 1, 2))):
-        operations = []
-        for _ in range(draw.random.choice((1, 2, 3, 5))):
-            made = operation(draw, now)
-            if made is None or (not made.is_possible(now) and draw.chance(0.7)):
-                continue
-            operations.append(made)
-            is_over = not made.is_possible(now)
-            if is_over:
-                break
-            now = made.after(now)
-        if operations:
-            migrations.append(tuple(operations))
-        if is_over:
-            break
+    drawn_ones, now = migrations(draw, schema, MAKERS, (1, 2, 3, 5))
     writing = tuple(draw.writes(now, 6))
     settings = (draw.random.choice(SCHEMAS),)
-    return Case(schema, start, tuple(migrations), writing, settings, _schedule(draw, schema))
+    return Case(schema, start, drawn_ones, writing, settings, _schedule(draw, schema))
 
 
 def schema_of(case: Case) -> str:

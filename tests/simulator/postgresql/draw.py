@@ -253,12 +253,7 @@ class Draw(draw.Draw):
         found = Schema()
         for _ in range(self.random.choice((1, 2, 2, 3))):
             found = found.with_table(self.table(found))
-        for _ in range(self.random.choice((0, 0, 1, 2))):
-            if (trigger := self.trigger(found)) is not None:
-                found = replace(found, triggers=(*found.triggers, trigger))
-        for _ in range(self.random.choice((0, 0, 1))):
-            found = replace(found, views=(*found.views, self.view(found)))
-        return found
+        return self.with_objects(found)
 
     def view(self, schema_: schema.Schema) -> View:
         made = super().view(schema_)
@@ -286,27 +281,14 @@ class Draw(draw.Draw):
             return "NULL"
         return self.value(column.type)
 
-    def rows(self, schema_: schema.Schema, table: Table, *, late: bool) -> list[str]:
-        """INSERTs, some of which may not fit."""
-        columns = [c for c in table.columns if c.generated is None and (late or not c.is_late)]
-        columns = [c for c in columns if getattr(c, "identity", "") != "ALWAYS"]
-        found = []
-        for _ in range(self.random.choice((0, 2, 3, 5)) if not late else 2):
-            is_numbered = self.chance(0.5)
-            some = [
-                c for c in columns
-                if (self.chance(0.85) or c.number in table.key)
-                and not (is_numbered and getattr(c, "identity", ""))
-            ]  # fmt: skip
-            values = [self.cell(schema_, table, c) for c in some]
-            names = ", ".join(quote(c.name) for c in some)
-            into = f"INSERT INTO {quote(table.name)}"
-            found.append(
-                f"{into} ({names}) VALUES ({', '.join(values)})"
-                if some
-                else f"{into} DEFAULT VALUES"
-            )
-        return found
+    def given(self, table: Table, columns: list[schema.Column]) -> list[schema.Column]:
+        is_numbered = self.chance(0.5)
+        return [
+            c for c in columns
+            if (identity := getattr(c, "identity", "")) != "ALWAYS"
+            and (self.chance(0.85) or c.number in table.key)
+            and not (is_numbered and identity)
+        ]  # fmt: skip
 
     def start(self, schema_: schema.Schema) -> list[str]:
         found = []

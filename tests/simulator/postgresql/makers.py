@@ -6,21 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.simulator import schema
+from tests.simulator.makers import drop_index, drop_key, drop_not_null, set_not_null
 from tests.simulator.operations import (
     AddColumn,
     AddConstraint,
     AddIndex,
     AddKey,
     DropConstraint,
-    DropIndex,
-    DropKey,
-    DropNotNull,
     Fill,
     Operation,
     RenameColumn,
     RenameTable,
-    SetNotNull,
     Statement,
 )
 from tests.simulator.postgresql.draw import TEXTUAL, UNORDERED, VALUES, Draw
@@ -48,16 +44,6 @@ from tests.simulator.schema import (
     quote,
     text,
 )
-
-
-def operation(draw: Draw, schema: schema.Schema) -> Operation | None:
-    random = draw.random
-    if not schema.tables:
-        return None
-    table = random.choice(schema.tables)
-    column = random.choice(table.columns)
-    made = random.choice(MAKERS)(draw, schema, table, column)
-    return None if made is None else replace(made, joined=draw.chance(0.5))
 
 
 def _add_column(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation:
@@ -88,14 +74,6 @@ def _rename_column(draw: Draw, schema: Schema, table: Table, column: Any) -> Ope
 
 def _rename_table(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation:
     return RenameTable(table.number, new=draw.name())
-
-
-def _set_not_null(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation:
-    return SetNotNull(table.number, column.number)
-
-
-def _drop_not_null(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation:
-    return DropNotNull(table.number, column.number)
 
 
 def _set_default(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation | None:
@@ -140,12 +118,6 @@ def _add_index(draw: Draw, schema: Schema, table: Table, column: Any) -> Operati
     )
 
 
-def _drop_index(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation | None:
-    if not table.indexes:
-        return None
-    return DropIndex(table.number, name=draw.random.choice(table.indexes).name)
-
-
 def _add_constraint(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation:
     sql = f"CHECK ({draw.check(column)})"
     if draw.chance(0.25) and plain_type(column) not in UNORDERED:
@@ -172,14 +144,6 @@ def _add_key(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation
     parent, to = draw.random.choice(parents)
     actions = draw.random.choice(("", " ON DELETE CASCADE"))
     return AddKey(table.number, column.number, parent=Reference(parent.number, to.number, actions))
-
-
-def _drop_key(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation | None:
-    keyed = [(t, c) for t in schema.tables for c in t.columns if c.references]
-    if not keyed:
-        return None
-    table, column = draw.random.choice(keyed)
-    return DropKey(table.number, column.number)
 
 
 def _statement(draw: Draw, schema: Schema, table: Table, column: Any) -> Operation | None:
@@ -263,8 +227,8 @@ FAMILIES = (
     ("JSON", "JSONB", "TEXT"),
 )  # fmt: skip
 MAKERS: tuple[Callable[[Draw, Any, Table, Any], Operation | None], ...] = (
-    _add_column, _add_column, _drop_column, _drop_column, _rename_column, _rename_table, _set_not_null,
-    _drop_not_null, _set_default, _set_default, _set_type, _set_type, _set_type, _fill, _drop_table, _create_table,
-    _add_index, _drop_index, _add_constraint, _drop_constraint, _add_key, _drop_key, _statement, _create_object,
+    _add_column, _add_column, _drop_column, _drop_column, _rename_column, _rename_table, set_not_null,
+    drop_not_null, _set_default, _set_default, _set_type, _set_type, _set_type, _fill, _drop_table, _create_table,
+    _add_index, drop_index, _add_constraint, _drop_constraint, _add_key, drop_key, _statement, _create_object,
     _add_unique, _raw, _add_field, _add_field,
 )  # fmt: skip

@@ -43,6 +43,7 @@ from tests.simulator.trial import (
     _outcome,
     _refuse_crash,
     _steps,
+    lost_by,
     sources,
 )
 
@@ -335,7 +336,7 @@ class Trial:
 
     def judge_back(self, oracle: str, was: Sight) -> None:
         """What is there is what was, but for what nobody promised to bring back."""
-        back, lost = self.sight(), self.lost()
+        back, lost = self.sight(), lost_by(self.case)
         begins = tuple(f"column {part[11:]}." for part in lost if part.startswith("columns of "))
         begins += ("rows of", "mark of") if "all rows" in lost else ()
         ignored = {part for part in {*was, *back} if part in lost or part.startswith(begins)}
@@ -346,24 +347,6 @@ class Trial:
         if "comments" in lost:
             was, back = without_comments(was), without_comments(back)
         _differ(oracle, was, back, ignored)
-
-    def lost(self) -> set[str]:
-        schema, lost = self.case.schema, set[str]()
-        for operations in self.case.migrations:
-            for one in operations:
-                if one.fits(schema):
-                    lost |= {self.at_start(part, schema) for part in one.lost(schema)}
-                    schema = one.after(schema)
-        return lost
-
-    def at_start(self, part: str, schema: Any) -> str:
-        """The part of the sight under the name that its table had at the start."""
-        kind, of, name = part.partition(" of ")
-        start = self.case.schema
-        for table in schema.tables:
-            if of and table.name == name and start.has(table.number):
-                return f"{kind} of {start.table(table.number).name}"
-        return part
 
     def judge_fault(self, way: str) -> None:
         """A run over a wire that breaks; then a plain one finishes, and the way back is there."""
